@@ -1,0 +1,54 @@
+/* here.h - what the calling kernel thread is doing now.
+ *
+ * The one thread-local of the library. A process moves between kernel threads
+ * at every call that may park, and a compiler may keep the address of a
+ * thread-local across such a call; so the address is only ever had from
+ * weft__here(), a function no compiler sees into, and never kept across
+ * anything that may switch.
+ *
+ * A worker's thread has all of it set while it runs a process. A foreign
+ * thread gets a region (and, while a runtime lives, a guest process) from the
+ * `adopt` hook when it first needs one.
+ *
+ * Invariant: only the thread itself reads or writes its struct.
+ */
+#ifndef WEFT_BASE_HERE_H
+#define WEFT_BASE_HERE_H
+
+#include <stdint.h>
+
+struct weft__cache;
+struct weft__fiber;
+struct weft__guest;
+struct weft__proc;
+struct weft__region;
+struct weft__worker;
+
+struct weft__here {
+    struct weft__region *region; /* where terms are built now; NULL: ask adopt */
+    struct weft__cache *cache;   /* memory by size class; NULL: the shared one */
+    struct weft__worker *worker; /* the slot this thread carries, or NULL */
+    struct weft__fiber *fiber;   /* what runs now, or NULL */
+    struct weft__proc *proc;     /* the process that runs now, or NULL */
+    struct weft__guest *guest;   /* a foreign thread's own things, or NULL */
+};
+
+/* The calling thread's struct. Never NULL, never switches; do not keep the
+ * result across a call that may park. */
+struct weft__here *weft__here(void);
+
+/* A foreign thread needs a region or a process: whoever can give one sets this
+ * once, before any process runs. Returns with here->region set, or aborts. */
+extern void (*weft__here_adopt)(struct weft__here *here);
+
+/* The region to build terms in; never NULL. */
+static inline struct weft__region *weft__here_region(void)
+{
+    struct weft__here *here = weft__here();
+
+    if (__builtin_expect(here->region == 0, 0))
+        weft__here_adopt(here);
+    return here->region;
+}
+
+#endif
