@@ -1,0 +1,74 @@
+/* runtime.h - starting and stopping weft.
+ *
+ * One runtime per program. Nothing is installed when the library is loaded;
+ * start makes the threads, stop ends them, a thousand times over if you like.
+ * After fork() the child has no runtime, and every call there says so.
+ */
+#ifndef WEFT_RUNTIME_H
+#define WEFT_RUNTIME_H
+
+#include "weft/process.h"
+
+WEFT__BEGIN_C
+
+struct weft_runtime_options {
+    WEFT_OPTION(size_t, size, sizeof(weft_runtime_options));
+    WEFT_OPTION(unsigned, workers, 0);        /* 0: one for each core the program
+                                               * may use (affinity, cgroup quota) */
+    WEFT_OPTION(size_t, max_processes, 16777216); /* at once */
+    WEFT_OPTION(unsigned, max_blocking, 256); /* threads beside the workers */
+    WEFT_OPTION(uint64_t, seed, 0);           /* of all randomness; 0: by chance */
+    WEFT_OPTION(size_t, max_cached_stacks, 1024); /* free stacks that keep their memory */
+    WEFT_OPTION(bool, bind, true);            /* workers stay on their core */
+};
+#define WEFT_RUNTIME_DEFAULTS                                             \
+    .size = sizeof(struct weft_runtime_options), .workers = 0,            \
+    .max_processes = 16777216, .max_blocking = 256, .seed = 0,            \
+    .max_cached_stacks = 1024, .bind = true
+
+/* Run a program: app is the first process, its argument the list of
+ * arguments (binaries, without the program's name).
+ *
+ * Returns the exit status: 0 when app returns or exits with :ok or :normal, n
+ * for an integer, else 1, with the reason on standard error. SIGINT and
+ * SIGTERM end app with the reason :interrupt or :terminate, and the status is
+ * 130 or 143, unless app asked for these signals (weft_os_signal_subscribe). */
+WEFT_API int weft_main(int argc, char **argv, weft_fn *app);
+
+/* Start the runtime. From a thread that is no process. 0, or
+ * WEFT_EALREADY: one runs; WEFT_EINVAL: a bad option (weft_runtime_error says
+ * which); WEFT_EFORKED: in the child of a fork; WEFT_ENOMEM, -errno. */
+#define weft_runtime_start(...)                                           \
+    WEFT_CALL_OPTIONS(weft_runtime_start_opt(                             \
+        WEFT_OPTIONS(weft_runtime_options, WEFT_RUNTIME_DEFAULTS, __VA_ARGS__)))
+WEFT_API int weft_runtime_start_opt(const struct weft_runtime_options *options);
+
+/* Why the last start, run or stop failed, in words; "" if it did not. */
+WEFT_API const char *weft_runtime_error(void);
+
+/* Run fn(arg) in a new process (with an 8 MiB stack) and wait for its end.
+ * From a thread that is no process. result gets what fn returned, or its exit
+ * reason, in memory of the calling thread's scope. 0 when it ended by itself,
+ * WEFT_ECANCELED when it ended with another reason than :normal,
+ * WEFT_ESTOPPED without a runtime. */
+WEFT_API int weft_runtime_run(weft_fn *fn, weft_term arg, weft_term *result);
+
+struct weft_runtime_stop_options {
+    WEFT_OPTION(size_t, size, sizeof(weft_runtime_stop_options));
+    WEFT_OPTION(int64_t, timeout_ms, 5000);
+};
+#define WEFT_RUNTIME_STOP_DEFAULTS \
+    .size = sizeof(struct weft_runtime_stop_options), .timeout_ms = 5000
+
+/* End every process (with :shutdown, after half of the time with :kill), then the threads.
+ * From a thread that is no process. 0; WEFT_ESTOPPED: none runs;
+ * WEFT_ETIMEDOUT: something did not end (weft_runtime_error names it): the
+ * runtime is still there, stop may be called again. */
+#define weft_runtime_stop(...)                                            \
+    WEFT_CALL_OPTIONS(weft_runtime_stop_opt(                              \
+        WEFT_OPTIONS(weft_runtime_stop_options, WEFT_RUNTIME_STOP_DEFAULTS, __VA_ARGS__)))
+WEFT_API int weft_runtime_stop_opt(const struct weft_runtime_stop_options *options);
+
+WEFT__END_C
+
+#endif
