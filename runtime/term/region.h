@@ -1,0 +1,126 @@
+/* region.h - where terms are built: bump memory that goes back a scope at a time.
+ *
+ * The nouns. A block is a piece of slab memory with terms in it: a chunk that a
+ * region bumps through, or a message on its way. As both are the same, a
+ * received message joins the receiver's innermost scope by one list push,
+ * without a copy. A scope is a mark: the bump position, the newest block and
+ * the newest counted term at its start. Leaving it frees what is newer. A
+ * counted term is one that holds a count on something shared (a large binary,
+ * a native object); it sits in a list, of its region or of its block, so that
+ * the count can be given back when the memory goes.
+ *
+ * Invariants: blocks are newest first, and so are the counted terms; every
+ *             scope's marks are in the lists of its region, outer ones further
+ *             down; at <= limit, both NULL until the first chunk; the chunk that
+ *             is bumped need not be the newest block, adopted ones may be newer.
+ * Threads:    a region by whoever runs its owner, one at a time. A block that
+ *             is in no region by whoever holds it.
+ *
+ * A scope may be abandoned (its process was killed): it holds nothing itself,
+ * and destroying the region frees all there is.
+ */
+#ifndef WEFT_TERM_REGION_H
+#define WEFT_TERM_REGION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "weft/term.h"
+
+struct weft__cache;
+struct weft__counted;
+struct weft__kept;
+
+struct weft__block {
+    struct weft__block *next;      /* older one in a region; free to use elsewhere */
+    struct weft__counted *counted; /* terms in here that hold a count */
+    uint32_t size;                 /* bytes, this header too: what slab_free is told */
+    uint8_t kind;                  /* for whoever sends blocks about */
+    uint8_t flags;
+    uint16_t tag;
+};
+
+struct weft__region {
+    char *at;                      /* next free byte, 8-aligned */
+    char *limit;                   /* end of the chunk */
+    struct weft__block *blocks;    /* newest first */
+    struct weft__counted *counted; /* built here, newest first */
+    struct weft_scope *scope;      /* innermost, or NULL */
+    struct weft__kept *kept;       /* what weft_keep made and weft_drop did not take */
+    uint32_t chunk_size;           /* of the next chunk; 0: the first one */
+};
+
+#define WEFT__CHUNK_FIRST 384u
+#define WEFT__CHUNK_MAX 8192u
+#define WEFT__BLOCK_MAX ((size_t)UINT32_MAX - 64u)
+
+/* Takes no memory. */
+void weft__region_init(struct weft__region *region);
+/* Free all of it, kept terms too; the region is as after init. */
+void weft__region_destroy(struct weft__region *region);
+
+/* A block with room for size bytes after its header, its other fields 0; NULL
+ * when memory is out or size is above WEFT__BLOCK_MAX. */
+struct weft__block *weft__block_new(size_t size);
+/* Release its counted terms and free it. */
+void weft__block_free(struct weft__block *block);
+static inline char *weft__block_data(struct weft__block *block)
+{
+    return (char *)(block + 1);
+}
+
+void *weft__region_alloc_slow(struct weft__region *region, size_t size);
+
+/* size bytes, a multiple of 8, 8-aligned, to the end of the innermost scope.
+ * Never NULL: without memory it does not return (fail.h). */
+static inline void *weft__region_alloc(struct weft__region *region, size_t size)
+{
+#if !defined(WEFT__POISON)
+    char *at = region->at;
+
+    if (__builtin_expect((size_t)(region->limit - at) >= size, 1)) {
+        region->at = at + size;
+        return at;
+    }
+#endif
+    return weft__region_alloc_slow(region, size);
+}
+
+/* Give a block to the innermost scope. The block's own counted list stays. */
+void weft__region_adopt(struct weft__region *region, struct weft__block *block);
+
+/* Give all of from (blocks, counted, kept) to the innermost scope of into, and
+ * leave from as after init. No scope of from may be open. */
+void weft__region_join(struct weft__region *into, struct weft__region *from);
+
+/* Give back what is newer than the mark, at most to the next chunk. */
+void weft__region_rewind(const struct weft__pattern_mark *mark);
+
+/* Scopes are entered and left with weft_scope_enter and _leave (weft/term.h),
+ * or by these when the region is at hand. */
+void weft__scope_enter(weft_scope *scope, struct weft__region *region);
+void weft__scope_leave(weft_scope *scope);
+
+/* Was memory at `at` given to this region, in a scope or kept, and not taken
+ * back? For checks and reports, linear in the blocks. */
+bool weft__region_owns(const struct weft__region *region, const void *at);
+
+/* -- debug: pointers into memory that a scope gives back ------------------- */
+
+typedef void weft__memory_visit(void *arg, const void *memory, size_t size);
+
+/* Call visit for each piece of memory the region's owner has (its state, not
+ * the terms). NULL, the default: scopes are left without a search. */
+extern void (*weft__stale_memory_each)(struct weft__region *region, weft__memory_visit *visit, void *arg);
+
+/* The word at `where` is a term (or address) in memory about to be given back.
+ * NULL: printed as a warning. */
+extern void (*weft__stale_found)(struct weft__region *region, const void *where, uint64_t word);
+
+/* Search for words that point to what leaving the scope will give back, call
+ * weft__stale_found for each, and return how many. Debug builds (WEFT_DEBUG)
+ * do so at every leave when weft__stale_memory_each is set. */
+size_t weft__region_find_stale(struct weft__region *region, const weft_scope *scope);
+
+#endif
