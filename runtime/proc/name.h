@@ -1,0 +1,45 @@
+/* name.h - registered names: which process an atom stands for.
+ *
+ * Atoms are numbered from 0 and there is a cap on them, so names need no hash
+ * table: a directory of pages, one word an atom, holding the pid's bits or 0.
+ * A page is made at the first name in it and lives as long as the table, so
+ * readers need neither lock nor epoch.
+ *
+ * Invariant: a word changes only 0 -> pid (set) and pid -> 0 (unset).
+ * Threads:   set, unset and get from anywhere; init and destroy while unshared.
+ */
+#ifndef WEFT_PROC_NAME_H
+#define WEFT_PROC_NAME_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#define WEFT__NAME_PAGE 512   /* names in a page: 4 KiB */
+#define WEFT__NAME_PAGES 8192 /* 4,194,304 atoms */
+
+struct weft__name_page {
+    _Atomic uint64_t pids[WEFT__NAME_PAGE]; /* pid bits, 0: free */
+};
+
+struct weft__names {
+    _Atomic(struct weft__name_page *) *pages; /* WEFT__NAME_PAGES of them */
+};
+
+/* 0 or WEFT_ENOMEM. */
+int weft__names_init(struct weft__names *names);
+/* Accepts one whose init failed, or zeroes. */
+void weft__names_destroy(struct weft__names *names);
+
+/* 0; WEFT_EALREADY: somebody has it; WEFT_ENOMEM. Release: who gets the pid
+ * sees what was written before. */
+int weft__name_set(struct weft__names *names, uint64_t atom_bits, uint64_t pid_bits);
+
+/* Free the name if pid_bits holds it, or with 0 whoever does. Returns the bits
+ * of the pid that held it; 0: nothing happened. Once it has returned, no get
+ * that starts finds that pid. */
+uint64_t weft__name_unset(struct weft__names *names, uint64_t atom_bits, uint64_t pid_bits);
+
+/* The pid's bits, or 0. Two loads. */
+uint64_t weft__name_get(const struct weft__names *names, uint64_t atom_bits);
+
+#endif

@@ -1,0 +1,149 @@
+/* runq.h - what a worker has to run next, and how others take from it.
+ *
+ * The nouns:
+ *   ring       256 fibers of one priority, first in first out; the owner puts
+ *              in at the tail, the owner and thieves take at the head
+ *   next       one fiber that runs before the ring: the process just woken,
+ *              whose message is still warm; thieves take it only at last
+ *   sticky     fibers that must not leave the owner's kernel thread: a list
+ *              of the owner's, and an inbox where other threads put them
+ *   overflow   a node's queue, for what finds a ring full and for what foreign
+ *              threads wake
+ *
+ * Order of pop: high strictly first; then normal, with one low in eight while
+ * both wait; low when there is nothing else. next is taken before the ring's
+ * normal fibers, but after WEFT__RUNQ_NEXT_RUNS in a row it goes behind them.
+ *
+ * Invariant: a fiber that was pushed is popped, stolen or shed exactly once.
+ * Threads:   "owner" is the thread that carries the worker; a hand-over of the
+ *            worker to another thread is itself a release and an acquire.
+ */
+#ifndef WEFT_SCHED_RUNQ_H
+#define WEFT_SCHED_RUNQ_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/spin.h"
+#include "sched/fiber.h"
+
+#define WEFT__RUNQ_SIZE 256    /* fibers in a ring, a power of two */
+#define WEFT__RUNQ_NEXT_RUNS 8 /* runs in a row from next while others wait */
+#define WEFT__RUNQ_LOW_SHARE 8 /* one in this many is low while normal waits */
+
+/* Fibers joined by ->next, oldest first. Empty: first NULL and count 0. */
+struct weft__fibers {
+    struct weft__fiber *first;
+    struct weft__fiber *last; /* last->next is NULL */
+    uint32_t count;
+};
+
+struct weft__runq {
+    /* Written by anyone. */
+    _Alignas(64) _Atomic uint64_t head[WEFT__N_PRIORITIES]; /* oldest taken by none */
+    _Atomic(struct weft__fiber *) next;  /* of normal priority, or NULL */
+    _Atomic(struct weft__fiber *) inbox; /* sticky, newest first */
+    /* Written by the owner, read by thieves. */
+    _Alignas(64) _Atomic uint64_t tail[WEFT__N_PRIORITIES]; /* where the next goes */
+    /* Owner only. */
+    uint32_t n_next;    /* runs in a row that came from next */
+    uint32_t n_normal;  /* normal fibers popped since a low one */
+    uint32_t n_sticky;  /* fibers in sticky, all priorities */
+    uint32_t n_turns;   /* pops that had a sticky fiber to choose */
+    struct weft__fibers sticky[WEFT__N_PRIORITIES];
+    /* Slots between head and tail are thieves' to read; written by the owner. */
+    _Alignas(64) _Atomic(struct weft__fiber *) slots[WEFT__N_PRIORITIES][WEFT__RUNQ_SIZE];
+};
+
+/* A node's queue. Push and take from anywhere. */
+struct weft__overflow {
+    struct weft__spin lock; /* guards lists */
+    /* Written under the lock, read by anyone as a hint. */
+    _Atomic uint32_t count[WEFT__N_PRIORITIES];
+    struct weft__fibers lists[WEFT__N_PRIORITIES];
+};
+
+/* Append one fiber to a list, or the whole of another (which is emptied). */
+void weft__fibers_append(struct weft__fibers *list, struct weft__fiber *fiber);
+void weft__fibers_join(struct weft__fibers *list, struct weft__fibers *others);
+/* The oldest, or NULL. */
+struct weft__fiber *weft__fibers_take(struct weft__fibers *list);
+
+/* Indices begin at first: 0, or in tests a little below where they wrap. */
+void weft__runq_init(struct weft__runq *q, uint64_t first);
+
+/* Owner. Put a fiber last of its priority (a sticky one: in the owner's list).
+ * false: that ring is full, nothing happened; see shed and put. */
+bool weft__runq_push(struct weft__runq *q, struct weft__fiber *fiber);
+
+/* Owner. Run this one next; who was next before goes last in the ring. Only
+ * normal, unsticky fibers go to next, others are pushed. Returns the fiber
+ * that found the ring full, or NULL. */
+struct weft__fiber *weft__runq_push_next(struct weft__runq *q, struct weft__fiber *fiber);
+
+/* Owner. The same, but what finds no room goes to the overflow queue together
+ * with half of the ring. Returns how many went there: above 0, others may want
+ * to be woken. */
+uint32_t weft__runq_put(struct weft__runq *q, struct weft__fiber *fiber,
+                        struct weft__overflow *overflow);
+uint32_t weft__runq_put_next(struct weft__runq *q, struct weft__fiber *fiber,
+                             struct weft__overflow *overflow);
+
+/* Anyone. Put a sticky fiber where the owner alone will find it; the caller
+ * then sees to it that the owner wakes. */
+void weft__runq_push_sticky(struct weft__runq *q, struct weft__fiber *fiber);
+
+/* Owner. What to run now, or NULL. */
+struct weft__fiber *weft__runq_pop(struct weft__runq *q);
+
+/* Owner of thief. Take half of a ring of victim's: the oldest is returned, the
+ * others are then in thief's ring of that priority. The victim's next is taken
+ * only on the last pass and when all its rings are empty. NULL: nothing, or
+ * others were quicker each time. */
+struct weft__fiber *weft__runq_steal(struct weft__runq *victim, struct weft__runq *thief,
+                                     bool is_last_pass);
+
+/* Owner. Take the older half of a ring out and append it to list. Returns how
+ * many: 0 when thieves got there first, so there is room now. */
+uint32_t weft__runq_shed(struct weft__runq *q, enum weft__priority priority,
+                         struct weft__fibers *list);
+
+/* Anyone. Nothing here that a thief could take. Loads without order of their
+ * own: the idle protocol needs a seq_cst fence on each side,
+ *     pusher:  push;           fence; look for sleepers
+ *     sleeper: say "asleep";   fence; look here
+ * so that one of the two sees the other. Without, it is a hint. */
+bool weft__runq_is_empty(const struct weft__runq *q);
+
+/* Owner. A sticky fiber waits, which is_empty does not count. The same fences
+ * as above make the inbox part sure. */
+bool weft__runq_has_sticky(const struct weft__runq *q);
+
+/* Anyone. How many wait in the rings and next; a hint. */
+uint32_t weft__runq_size(const struct weft__runq *q);
+
+/* Owner, no thieves about: assert every invariant. */
+void weft__runq_check(const struct weft__runq *q);
+
+void weft__overflow_init(struct weft__overflow *overflow);
+
+/* Append a list (emptied thereby) whose fibers are all of this priority. */
+void weft__overflow_push(struct weft__overflow *overflow, enum weft__priority priority,
+                         struct weft__fibers *list);
+void weft__overflow_push_one(struct weft__overflow *overflow, struct weft__fiber *fiber);
+
+/* Move up to max of the oldest of this priority to the end of list; how many. */
+uint32_t weft__overflow_take(struct weft__overflow *overflow, enum weft__priority priority,
+                             uint32_t max, struct weft__fibers *list);
+
+/* How many wait, all priorities: relaxed loads, no lock; fences as is_empty. */
+uint32_t weft__overflow_size(const struct weft__overflow *overflow);
+
+/* Owner. Take up to max of the overflow queue, most urgent priority first, as
+ * far as there is room: one is returned to run now, the others are then in q.
+ * NULL: it is empty. */
+struct weft__fiber *weft__runq_refill(struct weft__runq *q, struct weft__overflow *overflow,
+                                      uint32_t max);
+
+#endif
