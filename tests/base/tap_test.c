@@ -63,6 +63,14 @@ static void compares(void)
     check_ne(7, 7);
 }
 
+static void answers(void)
+{
+    bool held = check_int(1, 2);
+
+    check(!held);
+    check(true);
+}
+
 static struct tap_test samples[] = {
     { .run = passes, .name = "passes", .rules = "TAP-1 TAP-2" },
     { .run = says_both_values, .name = "says_both_values" },
@@ -80,6 +88,7 @@ static struct tap_test samples[] = {
     { .run = reports_many, .name = "reports_many" },
     { .run = leaves_a_child, .name = "leaves_a_child" },
     { .run = compares, .name = "compares" },
+    { .run = answers, .name = "answers" },
 };
 
 /* Their sentences start with "sample", so that one can be chosen by name. */
@@ -101,6 +110,7 @@ __attribute__((constructor)) static void add_samples(void)
 static void run_self(void *part)
 {
     setenv("WEFT_TAP_SAMPLES", "1", 1);
+    setenv("WEFT_TEST_DEADLINE_SCALE", "0.2", 1); /* the sample that hangs: 0.2 s */
     execl("/proc/self/exe", "tap_test", part, (char *)NULL);
     _exit(127);
 }
@@ -237,7 +247,7 @@ TEST(one_test_that_crashes_does_not_stop_the_others)
 
     tap_run(run_self, "sample", 30, &outcome);
     check_int(outcome.status, 1 << 8);
-    check_has(outcome.output, "1..16\nok 1 - sample passes");
+    check_has(outcome.output, "1..17\nok 1 - sample passes");
     check_has(outcome.output, "not ok 7 - sample leaves");
     check_has(outcome.output, "not ok 16 - sample compares");
 }
@@ -267,12 +277,27 @@ TEST(checks_may_be_made_by_many_threads_at_once)
         check_int(pthread_join(threads[i], NULL), 0);
 }
 
-TEST(a_check_leaves_errno_alone_and_says_whether_it_held)
+TEST(a_check_says_whether_it_held)
 {
-    errno = ENOTTY;
     check(check_int(2, 2));
-    diag("a line");
-    check_int(errno, ENOTTY);
+    check_has(output_of("answers", false), "1 of 3 checks failed");
+}
+
+static void print_a_line(void *arg)
+{
+    (void)arg;
+    errno = ENOTTY;
+    diag("a line of %d words", 5);
+    exit(errno);
+}
+
+TEST(a_line_leaves_errno_alone)
+{
+    struct tap_outcome outcome;
+
+    tap_run(print_a_line, NULL, 20, &outcome);
+    check_int(WEXITSTATUS(outcome.status), ENOTTY);
+    check_str(outcome.output, "# a line of 5 words\n");
 }
 
 static void exit_7(void *arg) { (void)arg; puts("bye"); exit(7); }
@@ -282,6 +307,7 @@ TEST(a_function_can_be_run_apart_and_looked_at)
 {
     struct tap_outcome outcome;
 
+    setenv("WEFT_TEST_DEADLINE_SCALE", "0.2", 1);
     tap_run(exit_7, NULL, 20, &outcome);
     check_int(WEXITSTATUS(outcome.status), 7);
     check_str(outcome.output, "bye\n");
