@@ -18,19 +18,27 @@
 #include <stdint.h>
 
 struct weft__cache;
+struct weft__carrier;
 struct weft__fiber;
 struct weft__guest;
 struct weft__proc;
 struct weft__region;
+struct weft__stack;
 struct weft__worker;
 
 struct weft__here {
     struct weft__region *region; /* where terms are built now; NULL: ask adopt */
     struct weft__cache *cache;   /* memory by size class; NULL: the shared one */
     struct weft__worker *worker; /* the slot this thread carries, or NULL */
+    struct weft__stack *stack;   /* what it stands on, or NULL: a foreign thread's */
     struct weft__fiber *fiber;   /* what runs now, or NULL */
     struct weft__proc *proc;     /* the process that runs now, or NULL */
     struct weft__guest *guest;   /* a foreign thread's own things, or NULL */
+    struct weft__carrier *carrier; /* a thread of the runtime, or NULL */
+    /* Done by whoever runs next on this thread, once the stack that asked for
+     * it is left: publishing a parked fiber, giving a stack back. */
+    void (*after)(void *arg);
+    void *after_arg;
 };
 
 /* The calling thread's struct. Never NULL, never switches; do not keep the

@@ -1,0 +1,102 @@
+/* bond.h - what ties a process to others: links, monitors, aliases, tasks.
+ *
+ * Each side keeps its own record and signals keep the two in step, so no
+ * record is shared. A process's bonds are in one hash table by key: a pid for
+ * links, a reference for the rest. Few bonds are one short list.
+ */
+#ifndef WEFT_PROC_BOND_H
+#define WEFT_PROC_BOND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "weft/term.h"
+
+struct weft__proc;
+struct weft__message;
+
+enum weft__bond_kind {
+    WEFT__BOND_LINK,    /* key: peer's pid */
+    WEFT__BOND_MONITOR, /* key: ref; this process watches peer */
+    WEFT__BOND_WATCHER, /* key: ref; peer watches this process */
+    WEFT__BOND_ALIAS,   /* key: ref; alias */
+    WEFT__BOND_TASK,    /* key: ref; peer is a task of this process: a monitor
+                         * whose end carries the result. Its link is a LINK */
+    WEFT__BOND_REPLY    /* key: ref; this process waits for one REPLY */
+};
+
+struct weft__bond {
+    struct weft__bond *next;
+    uint64_t key;                    /* bits */
+    uint64_t peer;                   /* pid bits */
+    uint8_t kind;
+    uint8_t alias;                   /* MONITOR, ALIAS: enum weft_alias_mode */
+    uint8_t is_silent;               /* TASK: its end is dropped when it comes */
+    uint8_t is_done;                 /* TASK, REPLY: `message` is here */
+    uint32_t index;                  /* TASK: the collector's own */
+    weft_atom tag;                   /* MONITOR: in place of :DOWN, or none */
+    union {
+        weft_atom name;              /* MONITOR: asked for by name */
+        struct weft__message *message; /* TASK: its end, in the mailbox or, with
+                                      * a collector, outside of it */
+    };
+    struct weft__collector *collector; /* TASK: who gathers its end, or NULL */
+};
+
+/* Who gathers the ends of several tasks: they do not go to the mailbox. Called
+ * while draining, by the process itself: may not park or allocate terms; the
+ * bond stays until bond_remove. The message belongs to the bond. */
+struct weft__collector {
+    void (*ended)(struct weft__collector *collector, struct weft__proc *proc, struct weft__bond *bond);
+};
+
+/* A new bond in proc's table; NULL: no memory. There is none with that key. */
+struct weft__bond *weft__bond_add(struct weft__proc *proc, enum weft__bond_kind kind, uint64_t key,
+                                  uint64_t peer);
+struct weft__bond *weft__bond_find(struct weft__proc *proc, uint64_t key);
+/* Take it out and free it (its message is the caller's). */
+void weft__bond_remove(struct weft__proc *proc, struct weft__bond *bond);
+/* visit(bond, arg) for each; visit may remove that bond alone. */
+void weft__bond_each(struct weft__proc *proc, void (*visit)(struct weft__proc *proc, struct weft__bond *bond, void *arg),
+                     void *arg);
+
+/* -- the verbs behind process.h, for the behaviours --------------------------------- */
+
+void weft__link(struct weft__proc *proc, weft_pid peer);   /* ends proc when peer is gone and it does not trap */
+void weft__unlink(struct weft__proc *proc, weft_pid peer); /* drops the bond, tells the peer */
+weft_ref weft__make_ref(struct weft__proc *proc);
+/* Send an exit signal as from proc. */
+void weft__exit_signal(struct weft__proc *proc, weft_pid to, weft_term reason);
+/* Take the queued {:EXIT, peer, _} out of the mailbox and free it; false: none. */
+bool weft__flush_exit(struct weft__proc *proc, weft_pid peer);
+
+/* -- tasks ------------------------------------------------------------------------------
+ *
+ * weft__proc_spawn with is_task: the parent has a TASK bond under *task_ref and,
+ * when options->link, a LINK; the child remembers parent and ref. When the
+ * child ends, one signal TASK_END carries its result (or the reason) and stands
+ * for the DOWN and the link's exit at once. At the parent, when drained:
+ *
+ *   no TASK bond       dropped but for the link part
+ *   is_silent          the same, and the bond goes
+ *   with a collector   bond->message = it; is_done; collector->ended
+ *   else               appended to the mailbox as MESSAGE_TASK, bond->message
+ *                      = it, is_done; weft_receive sees {ref, value} and then
+ *                      {:DOWN, ref, :process, pid, :normal} (or the DOWN alone)
+ *   link part          a LINK bond to the task: an abnormal reason ends a
+ *                      parent that does not trap; one that traps gets an {:EXIT, pid, reason}
+ *                      message (between the two when in the mailbox; none with
+ *                      a collector or is_silent)
+ */
+
+/* Stop watching the task: its bond goes and what came of it, the mailbox
+ * included; the link stays. false: no such bond (used up). */
+bool weft__task_forget(struct weft__proc *proc, uint64_t ref);
+
+/* Take the end of a done task out (of the mailbox too), bond included, the
+ * task's {:EXIT, ...} as well. The message is the caller's:
+ * block.flags & WEFT__HAS_VALUE: root is the value, else the reason. */
+struct weft__message *weft__task_take(struct weft__proc *proc, struct weft__bond *bond);
+
+#endif

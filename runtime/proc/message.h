@@ -1,0 +1,73 @@
+/* message.h - a signal on its way: a block of memory with a term in it.
+ *
+ * Whatever one process tells another is one of these, in one queue, so the
+ * order between two processes is kept for all kinds. A message's block joins
+ * the receiver's scope as it is (term/region.h).
+ */
+#ifndef WEFT_PROC_MESSAGE_H
+#define WEFT_PROC_MESSAGE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "term/copy.h"
+#include "term/region.h"
+#include "term/term.h"
+
+struct weft__proc;
+
+/* block.kind of a message. From WEFT__SIGNAL_EXIT on: acted on when drained. */
+enum weft__message_kind {
+    WEFT__MESSAGE,          /* root */
+    WEFT__MESSAGE_ALIAS,    /* root, by way of the alias `ref` */
+    WEFT__MESSAGE_REPLY,    /* root, for whoever waits for `ref`: dropped when nobody does */
+    WEFT__MESSAGE_TASK,     /* in a mailbox: the end of a task nobody has awaited yet; see task bonds */
+    WEFT__SIGNAL_EXIT,      /* root {:EXIT, from, reason}; from: ref; flags */
+    WEFT__SIGNAL_LINK,      /* from */
+    WEFT__SIGNAL_UNLINK,    /* from */
+    WEFT__SIGNAL_MONITOR,   /* from wants to hear; ref */
+    WEFT__SIGNAL_DEMONITOR, /* ref */
+    WEFT__SIGNAL_DOWN,      /* root {:DOWN, ref, :process, from, reason}; ref */
+    WEFT__SIGNAL_INFO,      /* from asks item root; answer is a REPLY to ref */
+    WEFT__SIGNAL_TASK_END,  /* ref; from the task; root: its result, or its reason */
+};
+/* block.flags */
+enum {
+    WEFT__BY_LINK = 1,      /* EXIT: from a link, not from weft_exit_signal */
+    WEFT__HAS_VALUE = 2     /* TASK_END: root is the result; else the reason it ended with */
+};
+
+struct weft__message {
+    struct weft__block block;    /* next: the inbox, then the mailbox, then the region */
+    struct weft__message *prev;  /* in a mailbox */
+    uint64_t to;                 /* pid bits it is for */
+    uint64_t from;               /* pid bits, for signals */
+    uint64_t ref;                /* ref bits, by kind */
+    weft_term root;
+};
+
+/* A message of that kind with root a copy of the term (weft_none: no root) and
+ * `extra` more bytes after it (8-aligned, at *room when asked). NULL: no memory. */
+struct weft__message *weft__message_new(enum weft__message_kind kind, weft_term term,
+                                        struct weft__copy_refusal *refusal);
+/* A tuple of n elements in the message, each a copy. */
+struct weft__message *weft__message_tuple(enum weft__message_kind kind, const weft_term *elements,
+                                          size_t n, struct weft__copy_refusal *refusal);
+static inline void weft__message_free(struct weft__message *message)
+{
+    weft__block_free(&message->block);
+}
+
+/* Put it in the inbox of `to`, which its pid names, and wake it when it must
+ * be. Takes the message over in any case. false: `to` was not there (the
+ * message may be dropped at any time, or has been): who wants an answer must
+ * answer itself. Never switches. */
+bool weft__message_send(struct weft__proc *to, weft_pid pid, struct weft__message *message);
+
+/* -- the mailbox: by its process alone ----------------------------------------- */
+
+void weft__mailbox_append(struct weft__proc *proc, struct weft__message *message);
+/* Take out; it belongs to the caller then. */
+void weft__mailbox_remove(struct weft__proc *proc, struct weft__message *message);
+
+#endif

@@ -1,0 +1,236 @@
+/* proc.h - a process: a fiber with a pid, a mailbox, signals and memory.
+ *
+ * Control blocks are type-stable: a slot is a control block for as long as the
+ * runtime lives, so a sender needs neither lock nor count. What keeps that
+ * sound:
+ *
+ *   - A pid is (slot, serial); the slot's serial is in `state`. Who sends looks
+ *     at it first. A slot goes on to the next serial when its process ends; a
+ *     slot whose serials are used up is never used again.
+ *   - A message names the pid it is for. One that comes to a slot too late is
+ *     dropped by whoever drains that slot's inbox: the process that ends, or
+ *     the next one that lives there. A signal that wants an answer is answered
+ *     when it is dropped.
+ *   - Who sent a signal that wants an answer looks at `state` again afterwards;
+ *     when the target is gone, it answers itself. Both may answer: references
+ *     make the second answer harmless.
+ *
+ * The state word: serial above, events and the run state below.
+ *
+ *     FREE     nobody lives here
+ *     ACTIVE   queued or running
+ *     WAITING  parked, a message wakes it
+ *     PARKED   parked for something else: messages do not wake it
+ *     ENDING   its last words: takes no more signals
+ *
+ *     FREE -> ACTIVE          proc_init                  a new serial is live
+ *     ACTIVE -> WAITING       weft__proc_wait's commit   after its stack is left
+ *     ACTIVE -> PARKED        the same
+ *     WAITING, PARKED -> ACTIVE   weft__proc_wake, by CAS: who wins queues it
+ *     ACTIVE -> ENDING -> FREE    weft__proc_end         serial + 1
+ *
+ * No lost wake-up. A sender: (1) pushes to the inbox, (2) reads the state. A
+ * receiver: (3) sets WAITING, (4) reads the inbox. All four seq_cst: if (2)
+ * comes before (3), then (1) comes before (4), which sees the message and takes
+ * WAITING back; else (2) sees WAITING. Both may see: the CAS out of WAITING
+ * lets one of them queue it. Wakes without a message set an event bit in the
+ * state word itself, by the same CAS loop that (3) uses.
+ */
+#ifndef WEFT_PROC_PROC_H
+#define WEFT_PROC_PROC_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "sched/fiber.h"
+#include "sched/wheel.h"
+#include "term/region.h"
+#include "term/term.h"
+#include "weft/process.h"
+
+struct weft__bond;
+struct weft__extra;
+struct weft__message;
+struct weft__owned;
+struct weft__runtime;
+
+/* -- the state word ----------------------------------------------------------- */
+
+enum weft__state {
+    WEFT__FREE,
+    WEFT__ACTIVE,
+    WEFT__WAITING,
+    WEFT__PARKED,
+    WEFT__ENDING
+};
+#define WEFT__STATE_MASK UINT64_C(7)
+#define WEFT__EVENT_SIGNAL (UINT64_C(1) << 3) /* something in the inbox must be handled even when not in receive */
+#define WEFT__EVENT_TOKEN (UINT64_C(1) << 4)  /* weft__proc_unpark */
+#define WEFT__KILLED (UINT64_C(1) << 5)       /* will end: is_alive says no */
+#define WEFT__SERIAL_SHIFT 8
+
+static inline uint64_t weft__state_serial(uint64_t state) { return state >> WEFT__SERIAL_SHIFT; }
+
+/* -- the control block ---------------------------------------------------------- */
+
+/* What a process is (fiber.kind). */
+enum weft__proc_kind {
+    WEFT__PROC_FUNCTION, /* runs fn(arg) once */
+    WEFT__PROC_HANDLER,  /* runs handler(state, message) for each message */
+    WEFT__PROC_GUEST     /* a foreign thread */
+};
+
+/* flags; by the process alone */
+enum {
+    WEFT__TRAPS = 1,          /* trap_exit */
+    WEFT__IN_DEFERS = 2,      /* ending: its defers run */
+    WEFT__IN_BLOCKING = 4,    /* inside weft_blocking */
+    WEFT__DOOMED = 8,         /* a fatal signal was accepted; `reason` says which */
+    WEFT__IS_TASK = 16,       /* tells its result to task_owner (proc/task_bond) */
+    WEFT__HAS_NAME = 32
+};
+
+struct weft__proc {
+    /* By whoever holds the fiber. */
+    struct weft__fiber fiber;
+    /* By anyone. */
+    _Atomic uint64_t state;
+    _Atomic(struct weft__message *) inbox; /* newest first */
+    /* Set by init. */
+    weft_pid pid;
+    /* By the process alone from here on (its worker, while it runs). */
+    uint32_t flags;
+    uint32_t n_messages;                /* in the mailbox */
+    struct {                            /* oldest first, two ways */
+        struct weft__message *first, *last;
+        struct weft__message *mark;     /* the last one there when mark_ref was made; NULL: none was */
+        uint64_t mark_ref;              /* bits of that reference, or 0 */
+    } mailbox;
+    struct weft__region region;
+    union {
+        weft_fn *fn;
+        weft_handler_fn *handler;
+    } entry;
+    void *state_of_handler;
+    struct weft__message *start;        /* the argument's block, until it begins; or NULL */
+    struct {                            /* links, monitors, aliases: bond.h */
+        struct weft__bond **buckets;    /* NULL: one_list is all there is */
+        struct weft__bond *one_list;
+        uint32_t n, n_buckets;
+    } bonds;
+    struct weft__owned *owned;          /* memory, keeps and defers, newest first */
+    struct weft__extra *extra;          /* what few processes have */
+    uint64_t ref_counter;               /* never goes back, over all serials */
+    weft_pid parent;
+    weft_term reason;                   /* DOOMED or ending: in memory of the region or of a block it adopted */
+    uint64_t task_ref;                  /* IS_TASK: the reference its owner knows */
+};
+
+/* What few processes have; made at first need. */
+struct weft__extra {
+    weft_atom name;
+    char label[65];
+    weft_term dictionary;      /* a kept map, or weft_none */
+    weft_term callers;         /* a kept list of pids: who this works for; or weft_none */
+    weft_term initial_call;    /* kept; for reports */
+};
+
+/* -- life -------------------------------------------------------------------------- */
+
+/* How a process is to begin. */
+struct weft__spawn {
+    enum weft__proc_kind kind;
+    weft_fn *fn;
+    weft_handler_fn *handler;
+    void *state;
+    weft_term arg;                      /* copied; weft_none: none */
+    const struct weft_spawn_options *options; /* complete */
+    const char *call;                   /* the public function, for reasons */
+    bool is_task;                       /* the caller keeps a task bond */
+    weft_ref *task_ref;
+    /* Runs in the caller when the control block is filled and nobody can see
+     * it: for what must be there before it starts. May be NULL. */
+    void (*prepare)(struct weft__proc *child, void *arg);
+    void *prepare_arg;
+};
+/* A pid, or weft_none and *code: WEFT_ENOMEM or WEFT_ELIMIT. Never switches. */
+weft_pid weft__proc_spawn(struct weft__proc *parent, const struct weft__spawn *spawn, int *code);
+
+/* The calling process; a foreign thread becomes a guest. NULL: no runtime. */
+struct weft__proc *weft__proc_here(void);
+/* The same, for a call that cannot do without: never NULL. `call` is the public
+ * function's name. */
+struct weft__proc *weft__proc_need(const char *call);
+
+/* The live process of a pid, for those who check its serial themselves: the
+ * control block of the slot; NULL when pid is no local pid of this runtime. */
+struct weft__proc *weft__proc_slot(weft_pid pid);
+/* Is that serial's process there, not yet ending? A moment's truth. */
+static inline bool weft__proc_is_there(struct weft__proc *proc, weft_pid pid)
+{
+    /* Seq_cst: the look again after a push (see above). */
+    uint64_t state = atomic_load_explicit(&proc->state, memory_order_seq_cst);
+
+    return weft__state_serial(state) == weft__pid_serial(pid) &&
+           (state & WEFT__STATE_MASK) != WEFT__FREE && (state & WEFT__STATE_MASK) != WEFT__ENDING;
+}
+
+/* End the calling process. Never return. */
+_Noreturn void weft__proc_exit(struct weft__proc *proc, weft_term reason);
+/* {:badarg, "call: words"}; in the words of a printf format. */
+_Noreturn void weft__proc_badarg(const char *call, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+_Noreturn void weft__proc_system_limit(const char *call, const char *what);
+
+/* -- waiting ------------------------------------------------------------------------- */
+
+/* Park the calling process until
+ *   a message is in its inbox     (for_mail)
+ *   weft__proc_unpark             the token
+ *   a signal must be handled
+ * or until the timer fires, where timeout_ns >= 0 (< 0: for ever). Handles what
+ * came (weft__proc_drain), ends the process when it is doomed, and says whether
+ * the time is over. May return for no reason: callers look again. The timer is
+ * kept over such returns: begin one wait with weft__wait_begin, end it with
+ * weft__wait_end. */
+struct weft__wait {
+    struct weft__timer timer;
+    struct weft__proc *proc;
+    int64_t timeout_ns;    /* left to set; -1: for ever */
+    bool is_set;
+    _Atomic bool is_over;  /* the timer fired */
+};
+void weft__wait_begin(struct weft__wait *wait, struct weft__proc *proc, int64_t timeout_ms);
+/* true: go on waiting is possible; false: the time is over. */
+bool weft__wait_once(struct weft__wait *wait, bool for_mail);
+void weft__wait_end(struct weft__wait *wait);
+
+/* Let the process that parks (or will park next) go on. From any thread. A
+ * stale pid is no mistake. Never switches. */
+void weft__proc_unpark(weft_pid pid);
+
+/* Take the token if it is there. By the process itself. */
+bool weft__proc_take_token(struct weft__proc *proc);
+
+/* -- signals --------------------------------------------------------------------------- */
+
+/* Move the inbox to the mailbox, act on signals. By the process itself. Does
+ * not end it: see weft__proc_is_doomed. */
+void weft__proc_drain(struct weft__proc *proc);
+/* End the process if a fatal signal was accepted: every call that may park
+ * calls this (after draining when the SIGNAL event is there). */
+void weft__proc_obey(struct weft__proc *proc);
+
+/* -- what it owns ------------------------------------------------------------------------ */
+
+void *weft__owned_alloc(struct weft__proc *proc, size_t size); /* NULL: out of memory; not cleared */
+void weft__owned_free(struct weft__proc *proc, void *at);
+
+struct weft__extra *weft__proc_extra(struct weft__proc *proc); /* made at need */
+
+/* A name in reports: the registered name, or the pid, and the label. */
+void weft__proc_describe(struct weft__proc *proc, char *text, size_t size);
+
+#endif

@@ -1,0 +1,227 @@
+/* sched.h - the scheduler: its workers, and what they share.
+ *
+ * Nouns. A worker is a slot: a run queue, timers, caches. A carrier is a kernel
+ * thread; it carries one worker, or none (a spare, or inside a blocking call).
+ * A fiber is what workers run. A node is memory that some workers are near to.
+ *
+ * Files: worker.c the loop; idle.c sleep and wake; carrier.c kernel threads and
+ * blocking calls; watchdog.c the thread that looks after late ones; sched.c
+ * start and stop.
+ */
+#ifndef WEFT_SCHED_SCHED_H
+#define WEFT_SCHED_SCHED_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/epoch.h"
+#include "base/rand.h"
+#include "base/slab.h"
+#include "base/spin.h"
+#include "sched/fiber.h"
+#include "sched/poll.h"
+#include "sched/runq.h"
+#include "sched/stack.h"
+#include "sched/topology.h"
+#include "sched/wheel.h"
+
+#define WEFT__CACHE_LINE 64
+
+struct weft__sched;
+struct weft__carrier;
+
+/* How a worker is off duty. Values of weft__worker.rest. */
+enum weft__rest {
+    WEFT__AWAKE,
+    WEFT__ASLEEP, /* in the list of sleepers: on its futex, or polling */
+    WEFT__CALLED  /* taken out of it; must look for work */
+};
+
+/* Counted by the owner alone, read by anyone: relaxed, and approximate. */
+struct weft__worker_counts {
+    _Atomic uint64_t runs;      /* fibers switched to or called */
+    _Atomic uint64_t parks;     /* times it went to sleep */
+    _Atomic uint64_t steals[WEFT__DISTANCES];  /* batches got */
+    _Atomic uint64_t stolen[WEFT__DISTANCES];  /* fibers in them */
+    _Atomic uint64_t overflows; /* fibers shed to the node's queue */
+};
+
+struct weft__worker {
+    /* Set once. */
+    struct weft__sched *sched;
+    struct weft__cache *cache;
+    struct weft__node *node;
+    uint32_t index;
+    /* By the thread that carries it. */
+    uint32_t n_next;             /* runs from run-next in a row */
+    int32_t ticks;               /* runs left until the next look around */
+    uint32_t n_turns;            /* looks around, for what is done more rarely */
+    struct weft__fiber *pending; /* the base starts with this one */
+    struct weft__carrier *carrier;
+    int64_t steal_after_ns;      /* no steals before that time */
+    int64_t steal_pause_ns;      /* how long the last ones were not worth it */
+    uint64_t run_at_steal;
+    struct weft__rand rand;
+    struct weft__epoch *epoch;
+    struct weft__stack_cache stacks;
+    void *slots;                 /* the process table's cache of free slots */
+    uint32_t n_sticky;           /* fibers that must stay on this thread */
+    struct weft__worker_counts counts;
+    /* By anyone. */
+    _Alignas(WEFT__CACHE_LINE) struct weft__runq queue;
+    _Alignas(WEFT__CACHE_LINE) struct weft__wheel wheel;
+    _Alignas(WEFT__CACHE_LINE) _Atomic uint32_t rest; /* enum weft__rest: the futex */
+    bool is_polling;             /* under idle.lock: sleeps in the poller */
+    struct weft__worker *next_asleep; /* under idle.lock */
+    /* The watchdog's own. */
+    uint64_t seen_runs;
+};
+
+struct weft__node {
+    struct weft__depot *depot;
+    struct weft__overflow overflow;
+    uint32_t index;
+};
+
+/* A kernel thread of the runtime. */
+struct weft__carrier {
+    pthread_t thread;
+    struct weft__sched *sched;
+    struct weft__stack native;       /* the stack the kernel gave it */
+    struct weft__worker *worker;     /* given before the futex word is set */
+    struct weft__fiber *fiber;       /* or: a fiber to run without a worker */
+    _Atomic uint32_t called;         /* futex: 1 when given something, 2 to end */
+    struct weft__carrier *next;      /* spares, under carriers.lock */
+    struct weft__carrier *next_all;
+};
+
+struct weft__sched {
+    /* Set by start, read-only while it runs. */
+    struct weft__topology topology;
+    struct weft__worker **workers;
+    struct weft__node *nodes;
+    uint32_t n_workers, n_nodes;
+    bool bind;
+    uint32_t max_blocking;
+    uint64_t seed;
+    struct weft__stack_space *stacks;
+    struct weft__poll *poll;
+    struct weft__epochs *epochs;
+
+    /* idle.c */
+    struct {
+        _Alignas(WEFT__CACHE_LINE) _Atomic uint32_t n_asleep;
+        _Atomic uint32_t n_searching;
+        struct weft__spin lock;
+        struct weft__worker *asleep;    /* newest first */
+        bool has_poller;                /* one of them sleeps in the poller */
+    } idle;
+
+    /* carrier.c */
+    struct {
+        _Alignas(WEFT__CACHE_LINE) pthread_mutex_t lock;
+        pthread_cond_t gone;
+        struct weft__carrier *spares;
+        struct weft__carrier *all;
+        uint32_t n_threads;             /* alive */
+        uint32_t n_blocking;            /* permits taken */
+        struct weft__fiber *waiting, **waiting_end; /* for a permit */
+    } carriers;
+
+    /* watchdog.c */
+    struct {
+        pthread_t thread;
+        _Atomic uint32_t word;          /* futex: 0 asleep, 1 awake, 2 end */
+        bool has_thread;
+    } watchdog;
+
+    _Atomic bool stopping;
+};
+
+/* -- sched.c ---------------------------------------------------------------- */
+
+struct weft__sched_options {
+    uint32_t n_workers;
+    uint32_t max_blocking;
+    uint64_t seed;
+    uint32_t max_cached_stacks;
+    bool bind;
+    void (*warn)(void *arg, const char *text);
+};
+
+/* Threads run when it returns 0. On failure *sched is untouched. */
+int weft__sched_start(struct weft__sched **sched, const struct weft__sched_options *options);
+/* Ends the threads. No fiber may be left that is not idle or gone: those still
+ * queued never run. */
+void weft__sched_stop(struct weft__sched *sched);
+/* What is left to free after stop: memory outlives the threads, since what the
+ * higher rooms hold must be freed in between. */
+void weft__sched_free(struct weft__sched *sched);
+
+/* -- worker.c: for whoever owns fibers ---------------------------------------- */
+
+/* Stop running this fiber; others go on. When its stack is left, commit(fiber)
+ * runs (on this thread, with no fiber), and must see to it that somebody makes
+ * it ready again. Returns then, perhaps on another thread, with here->fiber
+ * set. Only inside a fiber. */
+void weft__fiber_park(void (*commit)(void *fiber));
+
+/* Let others run; false, at once, when nobody waits. */
+bool weft__fiber_yield(void);
+
+/* Abandon this fiber's frames and call entry(arg) at the stack's base; when
+ * entry returns, the fiber's run counts as returned. */
+_Noreturn void weft__fiber_rebase(void (*entry)(void *arg), void *arg);
+
+/* How a fiber that becomes ready is queued. */
+enum weft__ready {
+    WEFT__READY_NEXT, /* a message woke it: soon, on this worker, cache-warm */
+    WEFT__READY_LAST  /* new, or gave way: behind the others */
+};
+
+/* Queue a fiber that nobody else has. From any thread; never switches. */
+void weft__fiber_ready(struct weft__sched *sched, struct weft__fiber *fiber, enum weft__ready how);
+
+/* Has this fiber had its worker for so long that others should run? Cheap. */
+bool weft__worker_is_due(struct weft__worker *worker);
+
+/* The base of every stack: runs fibers until the worker is handed over. */
+void weft__worker_base(void *unused);
+
+/* -- idle.c ------------------------------------------------------------------- */
+
+/* There is new work in a queue that others can reach: wake a worker unless one
+ * is looking already. Full fence inside. */
+void weft__idle_notify(struct weft__sched *sched);
+/* Wake every sleeper (stop). */
+void weft__idle_notify_all(struct weft__sched *sched);
+/* This worker found nothing: search, then sleep. A fiber, or NULL when it must
+ * look around itself or stop. */
+struct weft__fiber *weft__idle_wait(struct weft__worker *worker);
+/* Descriptor waiters appeared: somebody must poll. */
+void weft__idle_need_poller(struct weft__sched *sched);
+
+/* -- carrier.c ------------------------------------------------------------------ */
+
+/* Hand this thread's worker to another thread; the calling fiber stays on this
+ * one, without a worker, until leave. May park first, when too many block. */
+void weft__blocking_enter(void);
+void weft__blocking_leave(void);
+int weft__carriers_start(struct weft__sched *sched);
+void weft__carriers_stop(struct weft__sched *sched);
+
+/* -- watchdog.c ------------------------------------------------------------------ */
+
+int weft__watchdog_start(struct weft__sched *sched);
+void weft__watchdog_stop(struct weft__sched *sched);
+/* Work began after all slept. */
+void weft__watchdog_wake(struct weft__sched *sched);
+
+/* -- small things the files share ------------------------------------------------- */
+
+/* One turn of the timers of a worker, by anyone. */
+void weft__worker_turn_timers(struct weft__worker *worker);
+
+#endif
