@@ -1,6 +1,6 @@
 /* epoch.h - when is it safe to free what others may still be reading?
  *
- * Readers bracket their reads by begin and end on a record of their own.
+ * Readers bracket their reads by begin and end on an epoch of their own.
  * Writers unlink an object and defer its end: the function is called once
  * every section that was open then is over. Reading costs one exchange.
  *
@@ -9,9 +9,9 @@
  *
  * Invariant: a deferred call runs after the end of every section that began
  *            before the defer.
- * Threads:   a record is used by one thread at a time. Who may move between
- *            threads inside a section (a process that parks there) takes a
- *            record of its own for it and takes it along.
+ * Threads:   an epoch is used by one thread at a time. Who may move between
+ *            threads inside a section (a process that parks there) takes one
+ *            of its own for it and takes it along.
  */
 #ifndef WEFT_BASE_EPOCH_H
 #define WEFT_BASE_EPOCH_H
@@ -32,6 +32,8 @@
 #ifdef WEFT__EPOCH_TSAN
 void __tsan_acquire(void *at);
 void __tsan_release(void *at);
+/* Stands for the edge from a section's end to a deferred call. */
+extern char weft__epoch_edge;
 #endif
 
 /* Part of an object whose end is deferred. */
@@ -40,66 +42,67 @@ struct weft__epoch_entry {
     void (*call)(struct weft__epoch_entry *entry);
 };
 
-struct weft__epoch_record {
-    ck_epoch_record_t ck;
-    struct weft__epoch *epoch;            /* set once */
-    struct weft__epoch_record *next_free; /* under the epoch's lock */
-    struct weft__epoch_record *next_all;  /* set once */
-};
-
 struct weft__epoch {
-    ck_epoch_t ck;
-    struct weft__spin lock;           /* guards all below */
-    struct weft__epoch_record *all;   /* every record there is */
-    struct weft__epoch_record *free;  /* those in nobody's hands */
+    ck_epoch_record_t ck;
+    struct weft__epochs *epochs;   /* set once */
+    struct weft__epoch *next_free; /* under the epochs' lock */
+    struct weft__epoch *next_all;  /* set once */
 };
 
-void weft__epoch_init(struct weft__epoch *epoch);
-/* Make every deferred call and free the records. No section is open. */
-void weft__epoch_destroy(struct weft__epoch *epoch);
+struct weft__epochs {
+    ck_epoch_t ck;
+    struct weft__spin lock;    /* guards the lists */
+    struct weft__epoch *all;   /* every one there is */
+    struct weft__epoch *free;  /* those in nobody's hands */
+};
 
-/* A record for a worker, a guest or a long section: one given back before, or
- * a new one; NULL when memory is out. */
-struct weft__epoch_record *weft__epoch_register(struct weft__epoch *epoch);
+/* NULL when memory is out. */
+struct weft__epochs *weft__epochs_new(void);
+/* Make every deferred call and free all epochs. No section is open. */
+void weft__epochs_free(struct weft__epochs *epochs);
+
+/* One for a worker, a guest or a long section: one that was given back, or a
+ * new one; NULL when memory is out. */
+struct weft__epoch *weft__epoch_register(struct weft__epochs *epochs);
 /* Give it back, outside any section. What it deferred is kept in it and called
- * by its next user's polls, or by weft__epoch_sweep. */
-void weft__epoch_unregister(struct weft__epoch_record *record);
+ * by its next user's polls, or by weft__epochs_sweep. */
+void weft__epoch_unregister(struct weft__epoch *epoch);
 
-/* Open a section; sections of one record nest. Never parks or waits. */
-static inline void weft__epoch_begin(struct weft__epoch_record *record)
+/* Open a section; sections of one epoch nest. Never parks or waits. */
+static inline void weft__epoch_begin(struct weft__epoch *epoch)
 {
-    ck_epoch_begin(&record->ck, NULL);
+    ck_epoch_begin(&epoch->ck, NULL);
 }
 
-static inline void weft__epoch_end(struct weft__epoch_record *record)
+static inline void weft__epoch_end(struct weft__epoch *epoch)
 {
 #ifdef WEFT__EPOCH_TSAN
-    __tsan_release(record->epoch);
+    __tsan_release(&weft__epoch_edge);
 #endif
-    (void)ck_epoch_end(&record->ck, NULL);
+    (void)ck_epoch_end(&epoch->ck, NULL);
 }
 
-static inline bool weft__epoch_is_open(const struct weft__epoch_record *record)
+static inline bool weft__epoch_is_open(const struct weft__epoch *epoch)
 {
-    return record->ck.active != 0;
+    return epoch->ck.active != 0;
 }
 
 /* Call call(entry) when every section open now is over: from a later poll of
- * this record, outside of locks. The entry is out of readers' reach by now. */
-void weft__epoch_defer(struct weft__epoch_record *record, struct weft__epoch_entry *entry,
+ * this epoch, outside of locks. The entry is out of readers' reach by now. */
+void weft__epoch_defer(struct weft__epoch *epoch, struct weft__epoch_entry *entry,
                        void (*call)(struct weft__epoch_entry *entry));
 
-/* How many calls this record has put off. */
-static inline uint32_t weft__epoch_pending(const struct weft__epoch_record *record)
+/* How many calls this epoch has put off. */
+static inline uint32_t weft__epoch_pending(const struct weft__epoch *epoch)
 {
-    return record->ck.n_pending;
+    return epoch->ck.n_pending;
 }
 
 /* Make the calls whose time has come; never waits. true: there was progress.
- * Not within a section of this record. */
-bool weft__epoch_poll(struct weft__epoch_record *record);
+ * Not within a section of this epoch. */
+bool weft__epoch_poll(struct weft__epoch *epoch);
 
-/* Poll the records that are in nobody's hands; whoever has time, now and then. */
-void weft__epoch_sweep(struct weft__epoch *epoch);
+/* Poll the epochs that are in nobody's hands; whoever has time, now and then. */
+void weft__epochs_sweep(struct weft__epochs *epochs);
 
 #endif

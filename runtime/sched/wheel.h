@@ -51,7 +51,7 @@ struct weft__timer_list {
 struct weft__timer {
     /* Under the wheel's lock. */
     struct weft__timer_list link;
-    uint64_t when_ns;          /* expiry; while fresh with a delay: the delay */
+    int64_t when_ns;           /* expiry; while fresh with a delay: the delay */
     struct weft__wheel *wheel; /* where it was set last, or NULL */
     uint32_t state;            /* enum in wheel.c; 0 is idle */
     /* Set by init. Called under the wheel's lock when the timer is due: may
@@ -61,13 +61,13 @@ struct weft__timer {
 
 struct weft__wheel {
     /* Written under the lock, read by anyone. */
-    _Atomic uint64_t wake_ns; /* due_ns, or 0 while there are fresh timers */
-    _Atomic uint64_t due_ns;  /* nothing that is set is due before */
+    _Atomic int64_t wake_ns; /* due_ns, or 0 while there are fresh timers */
+    _Atomic int64_t due_ns;  /* nothing that is set is due before */
     /* All below under the lock. */
     struct weft__spin lock;
     uint32_t is_unsorted;             /* current wants sorting */
     uint64_t tick;                    /* how far the wheel has turned */
-    uint64_t now_ns;                  /* latest clock reading seen */
+    int64_t now_ns;                   /* latest clock reading seen */
     uint64_t occupied[WEFT__WHEEL_LEVELS]; /* a bit per slot that has timers */
     struct weft__timer_list fresh;    /* in order of creation */
     struct weft__timer_list moving;   /* on their way down, in order */
@@ -75,7 +75,7 @@ struct weft__wheel {
     struct weft__timer_list slots[WEFT__WHEEL_LEVELS][WEFT__WHEEL_SLOTS];
 };
 
-void weft__wheel_init(struct weft__wheel *wheel, uint64_t now_ns);
+void weft__wheel_init(struct weft__wheel *wheel, int64_t now_ns);
 
 static inline void weft__timer_init(struct weft__timer *timer,
                                     void (*fire)(struct weft__timer *timer))
@@ -87,36 +87,36 @@ static inline void weft__timer_init(struct weft__timer *timer,
 
 /* Owner. Fire after delay_ns, counted from the next turn. The timer is idle.
  * The owner turns before it sleeps (wheel_next is 0 until then). */
-void weft__wheel_add(struct weft__wheel *wheel, struct weft__timer *timer, uint64_t delay_ns);
+void weft__wheel_add(struct weft__wheel *wheel, struct weft__timer *timer, int64_t delay_ns);
 
 /* Anyone. Fire at when_ns or, if that is past, at the next turn. The timer is
  * idle. true: nothing was due before it, so an owner that sleeps must be woken
  * (with a seq_cst fence before looking whether it does). */
-bool weft__wheel_add_at(struct weft__wheel *wheel, struct weft__timer *timer, uint64_t when_ns);
+bool weft__wheel_add_at(struct weft__wheel *wheel, struct weft__timer *timer, int64_t when_ns);
 
 /* Anyone. Take back: the ns left at now_ns (>= 0; of a fresh one its whole
  * delay), or -1 when it has fired or was not set. Who does not want to know
  * the time passes 0 and looks at the sign. */
-int64_t weft__wheel_cancel(struct weft__timer *timer, uint64_t now_ns);
+int64_t weft__wheel_cancel(struct weft__timer *timer, int64_t now_ns);
 
 /* Anyone. What cancel would say, changing nothing. */
-int64_t weft__wheel_left(struct weft__timer *timer, uint64_t now_ns);
+int64_t weft__wheel_left(struct weft__timer *timer, int64_t now_ns);
 
 /* What turn and help do when something is waiting; see there. */
-uint32_t weft__wheel_turn_slow(struct weft__wheel *wheel, uint64_t now_ns, uint32_t max);
-uint32_t weft__wheel_help_slow(struct weft__wheel *wheel, uint64_t now_ns, uint32_t max);
+uint32_t weft__wheel_turn_slow(struct weft__wheel *wheel, int64_t now_ns, uint32_t max);
+uint32_t weft__wheel_help_slow(struct weft__wheel *wheel, int64_t now_ns, uint32_t max);
 
 /* A time before which the owner has nothing to do: 0 while timers are fresh,
- * UINT64_MAX when there are none. Right after a turn it is the next expiry
+ * INT64_MAX when there are none. Right after a turn it is the next expiry
  * itself, unless many dozens wait in one far slot; a cancel leaves it too
  * early. Relaxed: a hint; who must be sure uses fences as in runq.h. */
-static inline uint64_t weft__wheel_next(const struct weft__wheel *wheel)
+static inline int64_t weft__wheel_next(const struct weft__wheel *wheel)
 {
     return atomic_load_explicit(&wheel->wake_ns, memory_order_relaxed);
 }
 
 /* The same without the fresh ones: others see by it that the owner is late. */
-static inline uint64_t weft__wheel_due(const struct weft__wheel *wheel)
+static inline int64_t weft__wheel_due(const struct weft__wheel *wheel)
 {
     return atomic_load_explicit(&wheel->due_ns, memory_order_relaxed);
 }
@@ -125,7 +125,7 @@ static inline uint64_t weft__wheel_due(const struct weft__wheel *wheel)
  * how many. now_ns was read after the owner's last add. Work that a turn puts
  * off so as not to starve others, timers or moving them down, shows as
  * wheel_next(wheel) <= now_ns: turn again soon. */
-static inline uint32_t weft__wheel_turn(struct weft__wheel *wheel, uint64_t now_ns, uint32_t max)
+static inline uint32_t weft__wheel_turn(struct weft__wheel *wheel, int64_t now_ns, uint32_t max)
 {
     if (__builtin_expect(now_ns < weft__wheel_next(wheel), 1))
         return 0;
@@ -134,7 +134,7 @@ static inline uint32_t weft__wheel_turn(struct weft__wheel *wheel, uint64_t now_
 
 /* Anyone, for an owner that is late: fire what is due but leave fresh timers
  * be. 0 at once when another thread is at this wheel. */
-static inline uint32_t weft__wheel_help(struct weft__wheel *wheel, uint64_t now_ns, uint32_t max)
+static inline uint32_t weft__wheel_help(struct weft__wheel *wheel, int64_t now_ns, uint32_t max)
 {
     if (__builtin_expect(now_ns < weft__wheel_due(wheel), 1))
         return 0;

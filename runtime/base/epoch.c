@@ -1,0 +1,140 @@
+/* epoch.c - ck_epoch, its records kept so that they can be freed at the end.
+ *
+ * A record stays registered with ck for as long as the epochs live: one that
+ * is in nobody's hands has no section open and so holds nothing up. That is
+ * why ck's own unregister, which forgets what was deferred, is not used.
+ */
+#include "base/epoch.h"
+
+#include <stdlib.h>
+
+#include "base/assert.h"
+
+#ifdef WEFT__EPOCH_TSAN
+char weft__epoch_edge;
+#endif
+
+static size_t rounded_to_line(size_t size)
+{
+    return (size + 63) & ~(size_t)63;
+}
+
+struct weft__epochs *weft__epochs_new(void)
+{
+    struct weft__epochs *epochs = aligned_alloc(64, rounded_to_line(sizeof *epochs));
+
+    if (epochs == NULL)
+        return NULL;
+    ck_epoch_init(&epochs->ck);
+    weft__spin_init(&epochs->lock, WEFT__RANK_EPOCH);
+    epochs->all = NULL;
+    epochs->free = NULL;
+    return epochs;
+}
+
+void weft__epochs_free(struct weft__epochs *epochs)
+{
+    bool is_busy = true;
+
+    if (epochs == NULL)
+        return;
+    /* A deferred call may defer another. */
+    while (is_busy) {
+        is_busy = false;
+        for (struct weft__epoch *epoch = epochs->all; epoch != NULL; epoch = epoch->next_all) {
+            weft__assert(!weft__epoch_is_open(epoch));
+            is_busy |= weft__epoch_pending(epoch) > 0;
+            weft__epoch_poll(epoch);
+        }
+    }
+    while (epochs->all != NULL) {
+        struct weft__epoch *epoch = epochs->all;
+
+        epochs->all = epoch->next_all;
+        free(epoch);
+    }
+    free(epochs);
+}
+
+static struct weft__epoch *take_free(struct weft__epochs *epochs)
+{
+    struct weft__epoch *epoch;
+
+    weft__spin_acquire(&epochs->lock);
+    epoch = epochs->free;
+    if (epoch != NULL)
+        epochs->free = epoch->next_free;
+    weft__spin_release(&epochs->lock);
+    return epoch;
+}
+
+struct weft__epoch *weft__epoch_register(struct weft__epochs *epochs)
+{
+    struct weft__epoch *epoch = take_free(epochs);
+
+    if (epoch != NULL)
+        return epoch;
+    epoch = aligned_alloc(64, rounded_to_line(sizeof *epoch));
+    if (epoch == NULL)
+        return NULL;
+    ck_epoch_register(&epochs->ck, &epoch->ck, NULL);
+    epoch->epochs = epochs;
+    weft__spin_acquire(&epochs->lock);
+    epoch->next_all = epochs->all;
+    epochs->all = epoch;
+    weft__spin_release(&epochs->lock);
+    return epoch;
+}
+
+void weft__epoch_unregister(struct weft__epoch *epoch)
+{
+    struct weft__epochs *epochs = epoch->epochs;
+
+    weft__assert(!weft__epoch_is_open(epoch));
+    weft__spin_acquire(&epochs->lock);
+    epoch->next_free = epochs->free;
+    epochs->free = epoch;
+    weft__spin_release(&epochs->lock);
+}
+
+static void make_call(ck_epoch_entry_t *ck)
+{
+    /* ck is the entry's first member. */
+    struct weft__epoch_entry *entry = (struct weft__epoch_entry *)(void *)ck;
+
+#ifdef WEFT__EPOCH_TSAN
+    __tsan_acquire(&weft__epoch_edge);
+#endif
+    entry->call(entry);
+}
+
+void weft__epoch_defer(struct weft__epoch *epoch, struct weft__epoch_entry *entry,
+                       void (*call)(struct weft__epoch_entry *entry))
+{
+    entry->call = call;
+    ck_epoch_call(&epoch->ck, &entry->ck, make_call);
+}
+
+bool weft__epoch_poll(struct weft__epoch *epoch)
+{
+    weft__assert(!weft__epoch_is_open(epoch));
+    return ck_epoch_poll(&epoch->ck);
+}
+
+void weft__epochs_sweep(struct weft__epochs *epochs)
+{
+    struct weft__epoch *polled = NULL;
+    struct weft__epoch *epoch;
+
+    while ((epoch = take_free(epochs)) != NULL) {
+        if (weft__epoch_pending(epoch) > 0)
+            weft__epoch_poll(epoch);
+        epoch->next_free = polled;
+        polled = epoch;
+    }
+    while (polled != NULL) {
+        epoch = polled;
+        polled = epoch->next_free;
+        weft__epoch_unregister(epoch);
+    }
+}
