@@ -21,7 +21,7 @@
  *
  *   rank             guards                               under it, never
  *   WHEEL            a worker's timers                    call that wheel
- *   EPOCH            orphans and the list of records      run a deferred call
+ *   EPOCH            the lists of epochs                  run a deferred call
  *   OVERFLOW         a node's overflow queue              -
  *   LEAF             anything that takes no other lock    -
  */
@@ -47,8 +47,10 @@ static inline void weft__spin_init(struct weft__spin *spin, enum weft__rank rank
 /* The lock is held by another: wait until it is ours. */
 void weft__spin_wait(struct weft__spin *spin);
 
-/* Debug builds: assert the order of ranks; see spin.c. */
-void weft__spin_note_acquire(uint32_t rank);
+/* Debug builds keep the ranks that the thread holds: about to wait for one of
+ * this rank, has one, gave one back. */
+void weft__spin_note_wait(uint32_t rank);
+void weft__spin_note_held(uint32_t rank);
 void weft__spin_note_release(uint32_t rank);
 
 static inline void weft__spin_acquire(struct weft__spin *spin)
@@ -56,12 +58,15 @@ static inline void weft__spin_acquire(struct weft__spin *spin)
     uint32_t is_held = 0;
 
 #ifdef WEFT_DEBUG
-    weft__spin_note_acquire(spin->rank);
+    weft__spin_note_wait(spin->rank);
 #endif
     /* Acquire, with the release below: what the last holder wrote is seen. */
     if (__builtin_expect(!atomic_compare_exchange_strong_explicit(
             &spin->is_held, &is_held, 1, memory_order_acquire, memory_order_relaxed), 0))
         weft__spin_wait(spin);
+#ifdef WEFT_DEBUG
+    weft__spin_note_held(spin->rank);
+#endif
 }
 
 /* Take it if nobody has it. */
@@ -73,7 +78,7 @@ static inline bool weft__spin_try_acquire(struct weft__spin *spin)
             &spin->is_held, &is_held, 1, memory_order_acquire, memory_order_relaxed))
         return false;
 #ifdef WEFT_DEBUG
-    weft__spin_note_acquire(spin->rank);
+    weft__spin_note_held(spin->rank);
 #endif
     return true;
 }
