@@ -141,8 +141,8 @@ uint32_t weft__overflow_take(struct weft__overflow *overflow, enum weft__priorit
 uint32_t weft__overflow_size(const struct weft__overflow *overflow);
 
 /* Owner. Take up to max of the overflow queue, most urgent priority first, as
- * far as there is room: one is returned to run now, the others are then in q.
- * NULL: it is empty. */
+ * far as there is room: one is returned to run now unless something in q is
+ * more urgent, the others are then in q. NULL: pop. */
 struct weft__fiber *weft__runq_refill(struct weft__runq *q, struct weft__overflow *overflow,
                                       uint32_t max);
 
