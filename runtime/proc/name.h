@@ -14,15 +14,14 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define WEFT__NAME_PAGE 512   /* names in a page: 4 KiB */
-#define WEFT__NAME_PAGES 8192 /* 4,194,304 atoms */
+#define WEFT__NAME_PAGE 512 /* names in a page: 4 KiB */
 
 struct weft__name_page {
     _Atomic uint64_t pids[WEFT__NAME_PAGE]; /* pid bits, 0: free */
 };
 
 struct weft__names {
-    _Atomic(struct weft__name_page *) *pages; /* WEFT__NAME_PAGES of them */
+    _Atomic(struct weft__name_page *) *pages; /* for every atom there can be */
 };
 
 /* 0 or WEFT_ENOMEM. */
