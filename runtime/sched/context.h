@@ -5,9 +5,9 @@
  * an operation after which every register has changed. So a debugger needs
  * these three words and the ordinary CFI to unwind a stopped stack.
  *
- * Platforms: context_<arch>.S owes weft__context_swap, _enter and
- * weft__context_start. On x86-64 the swap is inline assembly instead, which
- * saves only what is live (1.1 against 2.4 ns); -DWEFT_CONTEXT_PLAIN takes the
+ * Platforms: context_<arch>.S owes weft__context_swap, weft__context_enter and
+ * weft__context_start. On x86-64 the swap is inline assembly instead: then the
+ * compiler saves what is live and no more; -DWEFT_CONTEXT_PLAIN takes the
  * function there too.
  *
  *  - Resumed by an indirect jump. A `ret` to a stack that was not called from
@@ -36,27 +36,96 @@
 
 #include <stdint.h>
 
-/* Of struct weft__context and of what it means; debugger scripts check it
- * through the symbol weft__context_layout. 1: pc, sp, fp, as in a frame that
- * stopped there. */
-#define WEFT__CONTEXT_LAYOUT 1
+#include "base/assert.h"
+#include "sched/stack.h"
+
 extern const uint32_t weft__context_layout;
 
-struct weft__stack;
+#define WEFT__CONTEXT_SANITIZED (WEFT__STACK_ASAN || WEFT__STACK_TSAN)
 
-struct weft__context {
-    void *pc;
-    void *sp;
-    void *fp;
+/* libstdc++'s note of what the calling thread is catching; NULL in a program
+ * without C++. The fast one, so that nothing is allocated: the note itself is
+ * thread-local. */
+struct weft__cxx_globals {
+    void *caught;
+    unsigned uncaught;
 };
+extern struct weft__cxx_globals *__cxa_get_globals_fast(void) __attribute__((weak));
+
+/* -- what a platform owes ---------------------------------------------------- */
+
+/* Where a new context begins: its sp points at a function and its second
+ * argument; the first is what the switch brings. Ends all backtraces. */
+extern char weft__context_start[];
+
+/* Save the context in *save and go on with *to, where arg is the result. */
+#if defined(__x86_64__) && !defined(WEFT_CONTEXT_PLAIN)
+static inline void *weft__context_swap(struct weft__context *save, const struct weft__context *to,
+                                       void *arg)
+{
+    __asm__ volatile("leaq 1f(%%rip), %%rcx\n\t"
+                     "movq %%rcx, 0(%%rdi)\n\t"
+                     "movq %%rsp, 8(%%rdi)\n\t"
+                     "movq %%rbp, 16(%%rdi)\n\t"
+                     "movq 0(%%rsi), %%rcx\n\t"
+                     "movq 8(%%rsi), %%rsp\n\t"
+                     "movq 16(%%rsi), %%rbp\n\t"
+                     "notrack jmp *%%rcx\n"
+                     "1:"
+                     : "+a"(arg), "+D"(save), "+S"(to)
+                     :
+                     /* All registers but rsp and rbp. */
+                     : "rbx", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
+                       "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7",
+                       "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15",
+#ifdef __AVX512F__
+                       "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23",
+                       "xmm24", "xmm25", "xmm26", "xmm27", "xmm28", "xmm29", "xmm30", "xmm31",
+                       "k0", "k1", "k2", "k3", "k4", "k5", "k6", "k7",
+#endif
+                       "st", "st(1)", "st(2)", "st(3)", "st(4)", "st(5)", "st(6)", "st(7)",
+                       "cc", "memory");
+    return arg;
+}
+#else
+void *weft__context_swap(struct weft__context *save, const struct weft__context *to, void *arg);
+#endif
+
+/* Go on with *to and save nothing. */
+_Noreturn void weft__context_enter(const struct weft__context *to, void *arg);
+
+/* -- switches ----------------------------------------------------------------- */
 
 /* Prepare a stack nobody runs on: the first switch to it calls entry(arg) with
  * the switch's arg. entry must not return. */
 void weft__context_make(struct weft__stack *stack, void (*entry)(void *arg));
 
-/* Save the current context in from (the stack this runs on) and go on with to.
+/* Exceptions that from is handling stay with it. */
+static inline void weft__context_cxx(struct weft__stack *from, struct weft__stack *to)
+{
+    struct weft__cxx_globals *globals;
+
+    if (__builtin_expect(__cxa_get_globals_fast == NULL, 1))
+        return;
+    globals = __cxa_get_globals_fast();
+    from->cxx_caught = globals->caught;
+    from->cxx_uncaught = globals->uncaught;
+    globals->caught = to->cxx_caught;
+    globals->uncaught = to->cxx_uncaught;
+}
+
+/* Save the current context in from, the stack this runs on, and go on with to.
  * Returns, when somebody switches to from, what that switch said in arg. */
+#if WEFT__CONTEXT_SANITIZED
 void *weft__switch(struct weft__stack *from, struct weft__stack *to, void *arg);
+#else
+static inline void *weft__switch(struct weft__stack *from, struct weft__stack *to, void *arg)
+{
+    weft__assert(to->context.pc != NULL);
+    weft__context_cxx(from, to);
+    return weft__context_swap(&from->context, &to->context, arg);
+}
+#endif
 
 /* The same for a context that ends here: from's frames are never resumed, and
  * it may be put away, or made anew, as soon as the other side runs. */

@@ -30,11 +30,33 @@
 #ifndef WEFT_SCHED_STACK_H
 #define WEFT_SCHED_STACK_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "sched/context.h"
+#if defined(__SANITIZE_ADDRESS__)
+#define WEFT__STACK_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define WEFT__STACK_ASAN 1
+#endif
+#endif
+#ifndef WEFT__STACK_ASAN
+#define WEFT__STACK_ASAN 0
+#endif
+#if defined(__SANITIZE_THREAD__)
+#define WEFT__STACK_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define WEFT__STACK_TSAN 1
+#endif
+#endif
+#ifndef WEFT__STACK_TSAN
+#define WEFT__STACK_TSAN 0
+#endif
+/* Each put passes the slow side: what abandoned frames poisoned is cleaned. */
+#define WEFT__STACK_CAREFUL WEFT__STACK_ASAN
 
 #define WEFT__STACK_CLASSES 4 /* 64 KiB, 256 KiB, 1 MiB, 8 MiB usable */
 #define WEFT__STACK_NATIVE UINT8_MAX
@@ -49,26 +71,40 @@ enum weft__stack_guard {
     WEFT__GUARD_MADVISE,
 };
 
+/* Of struct weft__context and of what it means; debugger scripts check it
+ * through the symbol weft__context_layout. 1: pc, sp, fp, as in a frame that
+ * stopped there. */
+#define WEFT__CONTEXT_LAYOUT 1
+
+/* Where a stopped stack goes on: see sched/context.h. */
+struct weft__context {
+    void *pc;
+    void *sp;
+    void *fp;
+};
+
+/* Two cache lines; the first is all that a switch and a free list need. */
 struct weft__stack {
-    /* Written at each switch. */
-    struct weft__context context; /* where it goes on; pc NULL: it runs, or has nothing to go on with */
-    struct weft__fiber *fiber;    /* who uses it: the user's own note */
+    /* Whoever runs on it, or holds it free. */
+    struct weft__context context; /* stale while it runs */
     struct weft__stack *next;     /* in a list of free ones, or the user's */
+    struct weft__fiber *fiber;    /* who uses it: the user's own note */
     void *cxx_caught;             /* C++: exceptions being handled here */
-    unsigned cxx_uncaught;
-    /* Set when the slot is first used. */
+    uint32_t cxx_uncaught;
+    /* Set when the slot gets memory. */
     uint8_t class;                /* or WEFT__STACK_NATIVE */
     uint8_t guard;                /* enum weft__stack_guard */
-    uint16_t node;                /* the depot it was last put to */
+    uint16_t node;                /* where its memory most likely is */
     char *low;                    /* lowest usable byte; the guard ends here */
+    size_t size;                  /* usable bytes from there */
     uint32_t slot;
     uint32_t valgrind_id;
-    void *asan_fake;              /* sanitizers: NULL when not built with one */
-    void *asan_bottom;
-    size_t asan_size;
+    /* Sanitizers' own; NULL without them. */
+    void *asan_fake;
     void *tsan_fiber;
     void (*entry)(void *arg);     /* what context_make was given */
-};
+    uint32_t n_makes;
+} __attribute__((aligned(64)));
 
 struct weft__stack_options {
     uint32_t n_nodes;       /* 0: 1 */
@@ -98,8 +134,6 @@ struct weft__stack_place {
     bool is_fresh;             /* the slot was never used */
 };
 
-#define WEFT__STACK_CACHE_MAX 64
-
 /* A worker's own free stacks. */
 struct weft__stack_cache {
     struct {
@@ -107,7 +141,7 @@ struct weft__stack_cache {
         uint32_t n_free;
         uint32_t max_free;
     } class[WEFT__STACK_CLASSES];
-    int64_t n_taken; /* gets less puts; owner only, read by counts */
+    _Atomic int64_t n_taken; /* gets less puts: below 0 where stacks come to end */
     uint32_t node;
     struct weft__stack_space *space;
     struct weft__stack_cache *next, *prev; /* the space's list, under its lock */
@@ -136,6 +170,15 @@ size_t weft__stack_class_size(uint32_t class);
 struct weft__stack *weft__stack_get_slow(struct weft__stack_cache *cache, uint32_t class);
 void weft__stack_put_slow(struct weft__stack_cache *cache, struct weft__stack *stack);
 
+static inline void weft__stack_taken(struct weft__stack_cache *cache, int64_t n)
+{
+    /* Relaxed, not even an exchange: written by the owner alone, and who
+     * counts wants a figure, not an order. */
+    atomic_store_explicit(&cache->n_taken,
+                          atomic_load_explicit(&cache->n_taken, memory_order_relaxed) + n,
+                          memory_order_relaxed);
+}
+
 /* A stack to call weft__context_make on; NULL when memory or slots are out.
  * What an earlier user left below the descriptor is still there. */
 static inline struct weft__stack *weft__stack_get(struct weft__stack_cache *cache, uint32_t class)
@@ -146,22 +189,23 @@ static inline struct weft__stack *weft__stack_get(struct weft__stack_cache *cach
         return weft__stack_get_slow(cache, class);
     cache->class[class].first = stack->next;
     cache->class[class].n_free--;
-    cache->n_taken++;
+    weft__stack_taken(cache, 1);
     return stack;
 }
 
 /* Nobody may run on it any more. Any cache of the space will do. */
 static inline void weft__stack_put(struct weft__stack_cache *cache, struct weft__stack *stack)
 {
-    if (__builtin_expect(stack->guard == WEFT__GUARD_NONE ||
-                         cache->class[stack->class].n_free >= cache->class[stack->class].max_free, 0)) {
+    if (__builtin_expect(WEFT__STACK_CAREFUL || stack->guard == WEFT__GUARD_NONE ||
+                             cache->class[stack->class].n_free >= cache->class[stack->class].max_free,
+                         0)) {
         weft__stack_put_slow(cache, stack);
         return;
     }
     stack->next = cache->class[stack->class].first;
     cache->class[stack->class].first = stack;
     cache->class[stack->class].n_free++;
-    cache->n_taken--;
+    weft__stack_taken(cache, -1);
 }
 
 /* Describe the stack the kernel gave the calling thread, as a side of a
@@ -169,16 +213,16 @@ static inline void weft__stack_put(struct weft__stack_cache *cache, struct weft_
 void weft__stack_native_init(struct weft__stack *stack);
 void weft__stack_native_destroy(struct weft__stack *stack);
 
-/* The highest address frames may use; 16-aligned. */
-static inline void *weft__stack_top(struct weft__stack *stack)
+/* One past the highest byte frames may use; 16-aligned where it is ours. */
+static inline void *weft__stack_top(const struct weft__stack *stack)
 {
-    return stack;
+    return stack->low + stack->size;
 }
 
 /* Is `address` in the part of this stack that frames may use? */
 static inline bool weft__stack_holds(const struct weft__stack *stack, const void *address)
 {
-    return (const char *)address >= stack->low && (const char *)address < (const char *)stack;
+    return (uintptr_t)address - (uintptr_t)stack->low < stack->size;
 }
 
 #endif
