@@ -453,7 +453,7 @@ WEFT_API weft_term weft_scope_return(weft_term term);
 WEFT_API weft_term weft_keep(weft_term term);
 
 /* Give back what weft_keep returned. Terms that need no memory and weft_none
- * may be dropped as well. Exits: the term was not kept by this process. */
+ * may be dropped as well. Exits: the term was not made by weft_keep. */
 WEFT_API void weft_drop(weft_term kept);
 
 /* -- printing ------------------------------------------------------------ */

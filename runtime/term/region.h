@@ -28,7 +28,15 @@
 
 #include "weft/term.h"
 
-struct weft__cache;
+/* Under ASan memory beyond `at` is poisoned, so each allocation is told. */
+#if defined(__SANITIZE_ADDRESS__)
+#define WEFT__POISON 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define WEFT__POISON 1
+#endif
+#endif
+
 struct weft__counted;
 struct weft__kept;
 

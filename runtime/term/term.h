@@ -183,6 +183,10 @@ void weft__shared_drop(struct weft__shared *shared);
 /* Give back the counts from `from` down to, not with, `until`. */
 void weft__counted_release(struct weft__counted *from, struct weft__counted *until);
 
+/* Of a native object's term. */
+const weft_native_type *weft__native_type(weft_term term);
+void *weft__native_address(weft_term term);
+
 /* -- order ------------------------------------------------------------------- */
 
 /* A total order that is 0 only for terms that weft_eq, as maps keep their keys:
