@@ -2,7 +2,8 @@
  *
  *     field    written by   read by   pair
  *     pages    set          all       A: release / acquire - a page is cleared, then shown
- *     pids     set, unset   get       B: release / acquire - a process is made, then named
+ *     pids     set, unset   all       B: release / acquire - a process is made, then named;
+ *                                        a name is given up, then taken by another
  */
 #include "proc/name.h"
 
@@ -42,7 +43,7 @@ static uint32_t atom_index(uint64_t atom_bits)
 static _Atomic uint64_t *find_word(const struct weft__names *names, uint64_t atom_bits)
 {
     uint32_t index = atom_index(atom_bits);
-    /* A: the page is seen cleared. */
+    /* A. */
     struct weft__name_page *page =
         atomic_load_explicit(&names->pages[index / WEFT__NAME_PAGE], memory_order_acquire);
 
@@ -78,9 +79,10 @@ int weft__name_set(struct weft__names *names, uint64_t atom_bits, uint64_t pid_b
     weft__assert(pid_bits != 0);
     if (word == NULL)
         return WEFT_ENOMEM;
-    /* B. Relaxed on failure: who has it is not looked at. */
+    /* B, both ways: who takes a name that was given up sees what was done
+     * before. Relaxed on failure: who has it is not looked at. */
     if (!atomic_compare_exchange_strong_explicit(word, &nobody, pid_bits,
-                                                 memory_order_release, memory_order_relaxed))
+                                                 memory_order_acq_rel, memory_order_relaxed))
         return WEFT_EALREADY;
     return 0;
 }
@@ -91,8 +93,8 @@ uint64_t weft__name_unset(struct weft__names *names, uint64_t atom_bits, uint64_
 
     if (word == NULL)
         return 0;
-    /* B, both ways: the caller goes on to the process it finds, and who sees
-     * the name free sees what was done before it was freed. */
+    /* B, both ways: the caller goes on to the process it finds, and who takes
+     * the name next sees what was done before it was given up. */
     if (pid_bits == 0)
         return atomic_exchange_explicit(word, 0, memory_order_acq_rel);
     if (!atomic_compare_exchange_strong_explicit(word, &pid_bits, 0,
