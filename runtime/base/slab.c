@@ -478,8 +478,8 @@ static void *cache_refill(struct weft__cache *cache, uint32_t class)
 
 void *weft__slab_alloc_slow(struct weft__cache *cache, size_t size)
 {
-    if (size > WEFT__SLAB_MAX || WEFT__SLAB_PLAIN || RUNNING_ON_VALGRIND)
-        return malloc(size > 0 ? size : 1);
+    if (size > WEFT__SLAB_MAX || RUNNING_ON_VALGRIND)
+        return malloc(weft__slab_round(size));
     if (cache == NULL)
         return shared_alloc(class_of(size));
     return cache_refill(cache, class_of(size));
@@ -523,7 +523,7 @@ void weft__slab_free_slow(struct weft__cache *cache, void *block, size_t size)
 {
     if (block == NULL)
         return;
-    if (size > WEFT__SLAB_MAX || WEFT__SLAB_PLAIN || RUNNING_ON_VALGRIND) {
+    if (size > WEFT__SLAB_MAX || RUNNING_ON_VALGRIND) {
         free(block);
         return;
     }

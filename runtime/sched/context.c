@@ -43,6 +43,7 @@ static struct weft__context context_at_base(struct weft__stack *stack,
 }
 
 #if WEFT__STACK_TSAN
+WEFT__CONTEXT_BARE
 static void tsan_renew(struct weft__stack *stack, bool is_current)
 {
     void *old = stack->tsan_fiber;
@@ -58,15 +59,15 @@ static void tsan_renew(struct weft__stack *stack, bool is_current)
 
 #if WEFT__STACK_ASAN
 /* The frames of a stack are gone, none of them returned. */
+WEFT__CONTEXT_BARE
 static void asan_forget_frames(struct weft__stack *stack)
 {
     __asan_unpoison_memory_region(stack->low, stack->size);
 }
 #endif
 
-/* The first code on a new context: not instrumented, because it runs before
- * the sanitizer knows of the switch. */
-__attribute__((no_sanitize_address, no_sanitize_thread))
+/* The first code on a new context: the sanitizer does not know of it yet. */
+WEFT__CONTEXT_BARE
 static void context_begin(void *arg, struct weft__stack *stack)
 {
 #if WEFT__STACK_ASAN
@@ -95,7 +96,7 @@ void weft__context_make(struct weft__stack *stack, void (*entry)(void *arg))
 
 #if WEFT__CONTEXT_SANITIZED
 
-__attribute__((noinline, no_sanitize_address, no_sanitize_thread))
+WEFT__CONTEXT_BARE
 void *weft__switch(struct weft__stack *from, struct weft__stack *to, void *arg)
 {
     weft__assert(to->context.pc != NULL);
@@ -115,7 +116,7 @@ void *weft__switch(struct weft__stack *from, struct weft__stack *to, void *arg)
 
 #endif
 
-__attribute__((noinline, no_sanitize_address, no_sanitize_thread))
+WEFT__CONTEXT_BARE
 void weft__switch_last(struct weft__stack *from, struct weft__stack *to, void *arg)
 {
     weft__assert(to->context.pc != NULL);
@@ -131,7 +132,7 @@ void weft__switch_last(struct weft__stack *from, struct weft__stack *to, void *a
     weft__context_enter(&to->context, arg);
 }
 
-__attribute__((noinline, no_sanitize_address, no_sanitize_thread))
+WEFT__CONTEXT_BARE
 void weft__context_rebase(struct weft__stack *stack, void (*entry)(void *arg), void *arg)
 {
     struct weft__context base;

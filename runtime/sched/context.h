@@ -43,6 +43,17 @@ extern const uint32_t weft__context_layout;
 
 #define WEFT__CONTEXT_SANITIZED (WEFT__STACK_ASAN || WEFT__STACK_TSAN)
 
+/* On what runs between telling a sanitizer of a switch and making it: a note
+ * of a function's entry would be made on one context and that of its exit on
+ * the other. */
+#if !WEFT__CONTEXT_SANITIZED
+#define WEFT__CONTEXT_BARE
+#elif defined(__clang__)
+#define WEFT__CONTEXT_BARE __attribute__((disable_sanitizer_instrumentation))
+#else
+#define WEFT__CONTEXT_BARE __attribute__((no_sanitize_address, no_sanitize_thread))
+#endif
+
 /* libstdc++'s note of what the calling thread is catching; NULL in a program
  * without C++. The fast one, so that nothing is allocated: the note itself is
  * thread-local. */
@@ -60,6 +71,7 @@ extern char weft__context_start[];
 
 /* Save the context in *save and go on with *to, where arg is the result. */
 #if defined(__x86_64__) && !defined(WEFT_CONTEXT_PLAIN)
+WEFT__CONTEXT_BARE
 static inline void *weft__context_swap(struct weft__context *save, const struct weft__context *to,
                                        void *arg)
 {
@@ -101,6 +113,7 @@ _Noreturn void weft__context_enter(const struct weft__context *to, void *arg);
 void weft__context_make(struct weft__stack *stack, void (*entry)(void *arg));
 
 /* Exceptions that from is handling stay with it. */
+WEFT__CONTEXT_BARE
 static inline void weft__context_cxx(struct weft__stack *from, struct weft__stack *to)
 {
     struct weft__cxx_globals *globals;

@@ -38,7 +38,7 @@ enum weft__topology_limit {
 
 struct weft__topology_options {
     uint32_t n_workers;      /* at most so many; 0: no wish */
-    const char *cgroup_root; /* NULL: "/", where proc/self/cgroup and mountinfo are */
+    const char *cgroup_root; /* NULL: ""; see weft__cgroup_quota */
 };
 
 /* One worker's place. */
@@ -46,7 +46,7 @@ struct weft__topology_place {
     uint32_t os_index; /* the processing unit, as sched_setaffinity counts */
     uint32_t core;     /* 0.., the same for units of one core */
     uint32_t cache;    /* 0.., the same for units that share one */
-    uint32_t node;     /* 0 <= node < n_nodes: only nodes that have workers, or memory alone */
+    uint32_t node;     /* 0.., only nodes that have workers are counted */
 };
 
 struct weft__topology {
@@ -61,10 +61,11 @@ struct weft__topology {
     uint16_t *victims;           /* [a * (n_workers - 1) ..], nearest first */
     uint16_t *ring;              /* [a * WEFT__DISTANCES + d]: end of the victims at distance d */
     void *hwloc;                 /* hwloc_topology_t */
+    void *mask;                  /* hwloc_bitmap_t: the affinity found at load, or NULL */
 };
 
-/* 0, WEFT_ENOMEM, or WEFT_EIO-like negative errno when hwloc cannot read the
- * machine. options may be NULL. Free with weft__topology_free in every case. */
+/* 0, WEFT_ENOMEM, or WEFT_ESYS when hwloc cannot read the machine. options may
+ * be NULL. Counts the affinity mask of the calling thread. */
 int weft__topology_load(struct weft__topology *topology, const struct weft__topology_options *options);
 void weft__topology_free(struct weft__topology *topology);
 
@@ -79,9 +80,8 @@ static inline enum weft__distance weft__topology_distance(const struct weft__top
     return (enum weft__distance)topology->distance[(size_t)a * topology->n_workers + b];
 }
 
-/* All other workers, nearest first; those at distance d are
- * [ring_start(d), ring_end(d)), ring_start(0) being 0 and ring_start(d + 1)
- * being ring_end(d). */
+/* All other workers, nearest first. Those at distance d end before ring_end(d)
+ * and begin at ring_end(d - 1), the nearest ones at 0. */
 static inline const uint16_t *weft__topology_victims(const struct weft__topology *topology, uint32_t worker)
 {
     return topology->victims + (size_t)worker * (topology->n_workers - 1);
@@ -104,10 +104,5 @@ void weft__topology_bind_memory(const struct weft__topology *topology, uint32_t 
 
 /* "machine", "affinity", "quota" or "option". */
 const char *weft__topology_limit_name(enum weft__topology_limit limit);
-
-/* The CPUs that the cgroups of this process, and all above it that can be
- * seen, allow: the least of them, as a fraction; 0 when none says. root is
- * prefixed to /proc/self/cgroup, /proc/self/mountinfo and the mount points. */
-double weft__cgroup_quota(const char *root);
 
 #endif
