@@ -15,6 +15,13 @@
 #define WEFT__NORETURN __attribute__((noreturn))
 #endif
 
+/* The function does not look at what its argument n points to. */
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 11
+#define WEFT__NO_ACCESS(n) __attribute__((access(none, n)))
+#else
+#define WEFT__NO_ACCESS(n)
+#endif
+
 #define WEFT__CAT_(a, b) a##b
 #define WEFT__CAT(a, b) WEFT__CAT_(a, b)
 

@@ -304,7 +304,7 @@ WEFT_API weft_term weft_keyword(weft_term options, weft_atom key, weft_term othe
 /* -- raw pointers and native objects ------------------------------------- */
 
 /* An address as a value; nothing is owned or checked. */
-WEFT_API weft_term weft_pointer(const void *pointer);
+WEFT_API weft_term weft_pointer(const void *pointer) WEFT__NO_ACCESS(1);
 WEFT_API void *weft_to_pointer(weft_term term);
 WEFT_API bool weft_try_to_pointer(weft_term term, void **out);
 WEFT_API bool weft_is_pointer(weft_term term);

@@ -48,7 +48,7 @@ static weft_term shared_bin(struct weft__counted *counted, struct weft__region *
 static weft_term inline_bin(const void *data, size_t size)
 {
     size_t bytes = weft__box_bytes(weft__header(WEFT__BOX_BIN, size));
-    uint64_t *box = weft__region_alloc(weft__here_region(), bytes);
+    uint64_t *box = weft__region_alloc(weft__region_here(), bytes);
 
     box[bytes / 8 - 1] = 0; /* the NUL, and no stray bytes after it */
     box[0] = weft__header(WEFT__BOX_BIN, size);
@@ -66,7 +66,7 @@ weft_term weft_bin(const void *data, size_t size)
 
     if (size <= WEFT__BIN_INLINE)
         return inline_bin(data, size);
-    region = weft__here_region();
+    region = weft__region_here();
     counted = weft__region_alloc(region, sizeof *counted);
     buffer = buffer_new(size + 1);
     bytes = (uint8_t *)(buffer + 1);
@@ -84,7 +84,7 @@ weft_term weft_str(const char *text)
 
 weft_term weft_bin_wrap(const void *data, size_t size, void (*release)(void *data, void *arg), void *arg)
 {
-    struct weft__region *region = weft__here_region();
+    struct weft__region *region = weft__region_here();
     struct weft__counted *counted = weft__region_alloc(region, sizeof *counted);
     struct buffer *buffer = buffer_new(0);
 
@@ -126,7 +126,7 @@ weft_term weft_bin_slice(weft_term bin, size_t offset, size_t size)
     if (weft__box_kind(bin) == WEFT__BOX_BIN || size <= 64)
         return inline_bin(data + offset, size);
     from = (struct weft__counted *)weft__box(bin);
-    region = weft__here_region();
+    region = weft__region_here();
     to = weft__region_alloc(region, sizeof *to);
     weft__shared_hold(from->shared);
     return shared_bin(to, region, from->shared, data + offset, size,
@@ -173,7 +173,7 @@ const char *weft_text(weft_term bin)
     /* A slice, or memory of somebody else's: no NUL after it that we may read. */
     if (size > WEFT__BLOCK_MAX - 16)
         weft__term_no_memory(size);
-    text = weft__region_alloc(weft__here_region(), (size + 8) & ~(size_t)7);
+    text = weft__region_alloc(weft__region_here(), (size + 8) & ~(size_t)7);
     if (size > 0)
         memcpy(text, data, size);
     text[size] = 0;

@@ -30,7 +30,7 @@ static void kept_free(struct weft__kept *kept)
 
 weft_term weft_keep(weft_term term)
 {
-    struct weft__region *region = weft__here_region();
+    struct weft__region *region = weft__region_here();
     struct weft__copy_refusal refusal;
     size_t size = weft__copy_size(term, &refusal);
     struct weft__kept *kept;
@@ -101,7 +101,7 @@ bool weft__kept_holds(const struct weft__kept *list, const void *at)
  * of the inner scope are good until it is left. */
 weft_term weft_scope_return(weft_term term)
 {
-    struct weft__region *region = weft__here_region();
+    struct weft__region *region = weft__region_here();
     weft_scope *scope = region->scope;
     struct weft__copy_refusal refusal;
     size_t size = weft__copy_size(term, &refusal);

@@ -11,7 +11,7 @@ static weft_term cell_at(weft_term *cell, weft_term head, weft_term tail)
 
 weft_term weft_cons(weft_term head, weft_term tail)
 {
-    return cell_at(weft__region_alloc(weft__here_region(), 16), head, tail);
+    return cell_at(weft__region_alloc(weft__region_here(), 16), head, tail);
 }
 
 weft_term weft_list_of(const weft_term *elements, size_t n)
@@ -24,7 +24,7 @@ weft_term weft_list_of(const weft_term *elements, size_t n)
     if (n == 0)
         return list;
     /* One piece, first cell first: read in order. */
-    cells = weft__region_alloc(weft__here_region(), n * 16);
+    cells = weft__region_alloc(weft__region_here(), n * 16);
     while (n-- > 0)
         list = cell_at(&cells[2 * n], elements[n], list);
     return list;
@@ -70,7 +70,7 @@ size_t weft_list_size(weft_term list)
 
 weft_term weft_list_reverse(weft_term list)
 {
-    struct weft__region *region = weft__here_region();
+    struct weft__region *region = weft__region_here();
     weft_term reversed = weft_empty_list;
     weft_term rest = list;
 

@@ -23,7 +23,7 @@ static uint64_t *map_alloc(size_t n_pairs)
 {
     if (n_pairs > WEFT__BLOCK_MAX / sizeof(struct pair) - 1)
         weft__term_no_memory(n_pairs);
-    return weft__region_alloc(weft__here_region(), 8 + n_pairs * sizeof(struct pair));
+    return weft__region_alloc(weft__region_here(), 8 + n_pairs * sizeof(struct pair));
 }
 
 static void map_require(const char *call, weft_term map)

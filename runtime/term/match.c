@@ -203,7 +203,7 @@ static void binds_store(const struct matching *m)
 
 weft__pattern_mark weft__pattern_begin(void)
 {
-    struct weft__region *region = weft__here_region();
+    struct weft__region *region = weft__region_here();
 
     return (weft__pattern_mark){region, region->at, region->limit};
 }

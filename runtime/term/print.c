@@ -100,6 +100,8 @@ static void put_escaped(struct out *out, const char *text, size_t size, size_t n
         put(out, "\\d");
     else if (c == 0)
         put(out, "\\0");
+    else if (n == 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
+        put(out, "\\uFEFF"); /* a byte order mark would not be seen */
     else if (n == 0 || (uint8_t)c < 32)
         put_format(out, "\\x%02X", (uint8_t)c);
     else
@@ -426,7 +428,7 @@ const char *weft_inspect_with(weft_term term, const weft_inspect_options *option
     counted.cap = sizeof first - 1;
     print_term(&counted, term, 0);
     out.cap = counted.n;
-    out.text = weft__region_alloc(weft__here_region(), (counted.n + 8) & ~(size_t)7);
+    out.text = weft__region_alloc(weft__region_here(), (counted.n + 8) & ~(size_t)7);
     if (counted.n <= counted.cap) {
         memcpy(out.text, first, counted.n);
         out.n = counted.n;

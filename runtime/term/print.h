@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* The shortest text that reads back as the same float, written as Erlang does:
- * 1.0, 0.1, 1.0e10, -2.5e-7; inf, -inf, nan. At most 31 bytes and a NUL; in any
+/* The shortest text that reads back as the same float, written as Elixir does:
+ * 1.0, 0.1, 1.0e22, -2.5e-7; inf, -inf, nan. At most 31 bytes and a NUL; in any
  * locale. Returns its length. */
 size_t weft__float_text(double value, char text[32]);
 

@@ -1,6 +1,8 @@
 #include "term/region.h"
 
+#include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/here.h"
@@ -159,6 +161,38 @@ bool weft__region_owns(const struct weft__region *region, const void *at)
     return weft__kept_holds(region->kept, at);
 }
 
+/* -- threads that have no region --------------------------------------------- */
+
+static pthread_key_t thread_key;
+static pthread_once_t thread_once = PTHREAD_ONCE_INIT;
+
+static void thread_region_free(void *arg)
+{
+    struct weft__region *region = arg;
+
+    if (weft__here()->region == region)
+        weft__here()->region = NULL;
+    weft__region_destroy(region);
+    free(region);
+}
+
+static void thread_key_make(void)
+{
+    if (pthread_key_create(&thread_key, thread_region_free) != 0)
+        weft__term_no_memory(sizeof(struct weft__region));
+}
+
+void weft__region_give_thread(struct weft__here *here)
+{
+    struct weft__region *region = malloc(sizeof *region);
+
+    pthread_once(&thread_once, thread_key_make);
+    if (!region || pthread_setspecific(thread_key, region) != 0)
+        weft__term_no_memory(sizeof *region);
+    weft__region_init(region);
+    here->region = region;
+}
+
 /* -- giving back ----------------------------------------------------------- */
 
 static void region_bump_back(struct weft__region *region, char *at)
@@ -268,7 +302,7 @@ void weft__scope_leave(weft_scope *scope)
 
 void weft_scope_enter(weft_scope *scope)
 {
-    weft__scope_enter(scope, weft__here_region());
+    weft__scope_enter(scope, weft__region_here());
 }
 
 void weft_scope_leave(weft_scope *scope)

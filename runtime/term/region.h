@@ -26,6 +26,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/here.h"
 #include "weft/term.h"
 
 /* Under ASan memory beyond `at` is poisoned, so each allocation is told. */
@@ -113,6 +114,23 @@ void weft__scope_leave(weft_scope *scope);
 /* Was memory at `at` given to this region, in a scope or kept, and not taken
  * back? For checks and reports, linear in the blocks. */
 bool weft__region_owns(const struct weft__region *region, const void *at);
+
+/* -- a region for any thread ------------------------------------------------ */
+
+/* Give a thread that has none a region of its own, destroyed when the thread
+ * ends. Who makes the thread a process later takes here->region over as it is. */
+void weft__region_give_thread(struct weft__here *here);
+
+/* The region to build terms in now: what the thread has, else what
+ * weft__here_adopt gives, else (no runtime has been here) one of its own. */
+static inline struct weft__region *weft__region_here(void)
+{
+    struct weft__here *here = weft__here();
+
+    if (__builtin_expect(here->region == NULL, 0))
+        (weft__here_adopt ? weft__here_adopt : weft__region_give_thread)(here);
+    return here->region;
+}
 
 /* -- debug: pointers into memory that a scope gives back ------------------- */
 

@@ -47,7 +47,7 @@ static const struct native *native_of(weft_term term)
 
 weft_term weft_native(const weft_native_type *type, void *object)
 {
-    struct weft__region *region = weft__here_region();
+    struct weft__region *region = weft__region_here();
     struct weft__counted *counted;
     struct native *native;
 

@@ -7,7 +7,7 @@
 /* Memory that holds terms but is never given as such, for one word kinds. */
 static weft_term box_word(enum weft__kind kind, uint64_t word)
 {
-    uint64_t *box = weft__region_alloc(weft__here_region(), 16);
+    uint64_t *box = weft__region_alloc(weft__region_here(), 16);
 
     box[0] = weft__header(kind, 1);
     box[1] = word;
@@ -147,7 +147,7 @@ weft_term weft_tuple_of(const weft_term *elements, size_t n)
 
     if (n > WEFT__BLOCK_MAX / sizeof *elements)
         weft__term_no_memory(n);
-    box = weft__region_alloc(weft__here_region(), 8 + n * sizeof *elements);
+    box = weft__region_alloc(weft__region_here(), 8 + n * sizeof *elements);
     box[0] = weft__header(WEFT__BOX_TUPLE, n);
     /* Nearly all tuples are of a few elements, where a call to memcpy would take
      * as long as all the rest. */

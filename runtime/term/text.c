@@ -36,24 +36,25 @@ static int write_exponent(char *to, const char *digits, size_t n, int place)
     return snprintf(to, 31, "%c.%se%d", digits[0], n > 1 ? digits + 1 : "0", place - 1);
 }
 
-/* Whichever of 1000.0 and 1.0e3 is shorter, as Erlang chooses (io_lib_format). */
+/* Whole numbers up to 1.0e16 in full, as Elixir's Inspect; of others whichever
+ * of 0.001 and 1.0e-3 is shorter, as Erlang's io_lib_format. */
 static int write_float(char *to, double value)
 {
     char digits[20], exponent[8];
-    int place, n = (int)float_digits(value, digits, &place);
-    int cost = snprintf(exponent, sizeof exponent, "%d", place - 1) + 1 + (n == 1 ? 2 : 1);
+    int place, n, cost;
 
+    if (value >= 1 && value < 1e16 && trunc(value) == value)
+        return snprintf(to, 31, "%lld.0", (long long)value);
+    n = (int)float_digits(value, digits, &place);
+    cost = snprintf(exponent, sizeof exponent, "%d", place - 1) + 1 + (n == 1 ? 2 : 1);
     if (value >= 0x1p53)
         return write_exponent(to, digits, (size_t)n, place);
     if (place < 0 && 2 - place > cost)
         return write_exponent(to, digits, (size_t)n, place);
     if (place <= 0)
         return snprintf(to, 31, "0.%.*s%s", -place, "0000000000000000", digits);
-    if (place < n)
-        return snprintf(to, 31, "%.*s.%s", place, digits, digits + place);
-    if (place - n + 2 > cost)
-        return write_exponent(to, digits, (size_t)n, place);
-    return snprintf(to, 31, "%s%.*s.0", digits, place - n, "0000000000000000");
+    /* Not whole, so the point is among the digits. */
+    return snprintf(to, 31, "%.*s.%s", place, digits, digits + place);
 }
 
 size_t weft__float_text(double value, char text[32])
@@ -141,7 +142,7 @@ static bool is_operator(const char *name, size_t size)
     static const char *const operators[] = {
         "+", "-", "*", "/", "=", "==", "!=", "===", "!==", "<", ">", "<=", ">=", "<>", "++", "--", "&&", "||",
         "!", "&", "|", "|>", "=~", "<-", "->", "\\\\", "::", "..", "...", "^", "@", "%{}", "{}", "%", "<<>>",
-        "+++", "---", "&&&", "|||", "<<<", ">>>", "<<~", "~>>", "<~", "~>", "<~>", "**", "~~~", "^^^", ".", "..//",
+        "+++", "---", "&&&", "|||", "<<<", ">>>", "<<~", "~>>", "<~", "~>", "<~>", "**", "~~~", ".", "..//",
     };
 
     for (size_t i = 0; i < sizeof operators / sizeof *operators; i++)
