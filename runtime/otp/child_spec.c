@@ -1,0 +1,228 @@
+#include "otp/child_spec.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "proc/log.h"
+#include "term/copy.h"
+
+#define A(name) WEFT_ATOM(#name)
+#define SHUTDOWN_MS 5000
+
+/* -- what a start gives ------------------------------------------------------------ */
+
+weft_pid weft_must(weft_started started)
+{
+    if (!started.ok)
+        weft_exit(weft_is_none(started.reason) ? A(unknown) : started.reason);
+    if (weft_started_is_ignored(started))
+        weft_exit(A(ignore));
+    return started.pid;
+}
+
+/* -- checks ---------------------------------------------------------------------------- */
+
+/* Where the words go; a child is named by its id. */
+struct words {
+    const weft_child_spec *spec;
+    char *text;
+    size_t size;
+};
+
+/* "child :cache: ..." */
+__attribute__((format(printf, 2, 3)))
+static void say(const struct words *words, const char *format, ...)
+{
+    char id[128];
+    va_list args;
+    int n;
+
+    if (words->size == 0)
+        return;
+    weft_inspect_to(id, sizeof id, words->spec->id);
+    n = snprintf(words->text, words->size, weft_is_none(words->spec->id) ? "child without .id: " : "child %s: ", id);
+    if (n < 0 || (size_t)n >= words->size)
+        return;
+    va_start(args, format);
+    vsnprintf(words->text + n, words->size - (size_t)n, format, args);
+    va_end(args);
+}
+
+/* Its function and arguments, as reports show them. */
+static weft_term start_term(const weft_child_spec *spec)
+{
+    const void *address = spec->start_bare != NULL ? (const void *)(uintptr_t)spec->start_bare
+                                                   : (const void *)(uintptr_t)spec->start;
+
+    return weft_tuple(weft__log_function_at(address),
+                      weft_is_none(spec->arg) ? weft_empty_list : weft_list(spec->arg));
+}
+
+/* A term that a supervisor can keep. */
+static bool check_term(const struct words *words, const char *field, weft_term term)
+{
+    struct weft__copy_refusal refusal;
+
+    if (weft_is_none(term) || weft__copy_size(term, &refusal) != WEFT__COPY_REFUSED)
+        return true;
+    say(words, "%s is no value: %s", field, weft__copy_words(&refusal));
+    return false;
+}
+
+static weft_term check_id(const struct words *words)
+{
+    if (weft_is_none(words->spec->id)) {
+        say(words, "every child needs one, any term that no sibling has");
+        return A(missing_id);
+    }
+    return check_term(words, ".id", words->spec->id) ? weft_none : weft_tuple(A(invalid_id), A(pattern));
+}
+
+static weft_term check_start(const struct words *words)
+{
+    const weft_child_spec *spec = words->spec;
+
+    if (spec->start == NULL && spec->start_bare == NULL) {
+        say(words, "it needs .start, the function that starts it");
+        return A(missing_start);
+    }
+    if (!check_term(words, ".arg", spec->arg))
+        return weft_tuple(A(invalid_mfa), A(pattern));
+    if (spec->start != NULL && spec->start_bare != NULL)
+        say(words, "it has .start and .start_bare: one of them, please");
+    else if (spec->start_bare != NULL && !weft_is_none(spec->arg))
+        say(words, "it has .arg, but .start_bare takes none: use .start");
+    else
+        return weft_none;
+    return weft_tuple(A(invalid_mfa), start_term(spec));
+}
+
+static weft_term check_numbers(const struct words *words)
+{
+    const weft_child_spec *spec = words->spec;
+
+    if ((unsigned)spec->restart > WEFT_TEMPORARY) {
+        say(words, ".restart is %d, not WEFT_PERMANENT, WEFT_TRANSIENT or WEFT_TEMPORARY", (int)spec->restart);
+        return weft_tuple(A(invalid_restart_type), weft_int((int)spec->restart));
+    }
+    if ((unsigned)spec->type > WEFT_SUPERVISOR) {
+        say(words, ".type is %d, not WEFT_WORKER or WEFT_SUPERVISOR", (int)spec->type);
+        return weft_tuple(A(invalid_child_type), weft_int((int)spec->type));
+    }
+    if (spec->shutdown_ms < WEFT_SHUTDOWN_BY_TYPE) {
+        say(words, ".shutdown_ms is %lld: not a time, WEFT_BRUTAL_KILL or WEFT_INFINITY",
+            (long long)spec->shutdown_ms);
+        return weft_tuple(A(invalid_shutdown), weft_int(spec->shutdown_ms));
+    }
+    if (spec->significant && spec->restart == WEFT_PERMANENT) {
+        say(words, ".significant is true, but .restart is WEFT_PERMANENT: it never ends for good");
+        return weft_tuple(A(bad_combination), weft_list(weft_tuple(A(restart), A(permanent)),
+                                                        weft_tuple(A(significant), weft_bool(true))));
+    }
+    return weft_none;
+}
+
+weft_term weft__child_check(const weft_child_spec *spec, char *text, size_t size)
+{
+    const struct words words = {spec, text, size};
+    weft_term problem;
+
+    if (size > 0)
+        text[0] = '\0';
+    problem = check_id(&words);
+    if (weft_is_none(problem))
+        problem = check_start(&words);
+    return weft_is_none(problem) ? check_numbers(&words) : problem;
+}
+
+weft_term weft__children_check(const weft_child_spec *specs, size_t n, char *text, size_t size)
+{
+    for (size_t i = 0; i < n; i++) {
+        weft_term problem = weft__child_check(&specs[i], text, size);
+
+        if (!weft_is_none(problem))
+            return problem;
+        /* Each with each: lists are written by hand, and ids mostly a word. */
+        for (size_t k = 0; k < i; k++) {
+            if (!weft_eq(specs[k].id, specs[i].id))
+                continue;
+            say(&(const struct words){&specs[i], text, size},
+                "it is number %zu and has the .id of number %zu: give each its own", i + 1, k + 1);
+            return weft_tuple(A(duplicate_child_name), specs[i].id);
+        }
+    }
+    return weft_none;
+}
+
+/* -- life ---------------------------------------------------------------------------------- */
+
+static weft_term keep(weft_term term)
+{
+    return weft_is_none(term) ? term : weft_keep(term);
+}
+
+void weft__child_keep(weft_child_spec *kept, const weft_child_spec *spec)
+{
+    *kept = *spec;
+    kept->id = keep(spec->id);
+    kept->arg = keep(spec->arg);
+}
+
+void weft__child_drop(weft_child_spec *kept)
+{
+    weft_drop(kept->id);
+    weft_drop(kept->arg);
+    kept->id = kept->arg = weft_none;
+}
+
+weft_started weft__child_start(const weft_child_spec *spec)
+{
+    weft_started started = spec->start != NULL ? spec->start(spec->arg) : spec->start_bare();
+
+    if (!started.ok)
+        return weft_started_error(weft_is_none(started.reason) ? A(unknown) : started.reason);
+    if (!weft_is_pid(started.pid) && !weft_is_none(started.pid))
+        return weft_started_error(weft_tuple(A(bad_return_value), started.pid));
+    return started;
+}
+
+int64_t weft__child_shutdown_ms(const weft_child_spec *spec)
+{
+    if (spec->shutdown_ms != WEFT_SHUTDOWN_BY_TYPE)
+        return spec->shutdown_ms;
+    return spec->type == WEFT_SUPERVISOR ? WEFT_INFINITY : SHUTDOWN_MS;
+}
+
+bool weft__reason_is_quiet(weft_term reason)
+{
+    if (weft_is_tuple(reason))
+        return weft_tuple_size(reason) == 2 && weft_eq(weft_tuple_at(reason, 0), A(shutdown));
+    return weft_eq(reason, A(normal)) || weft_eq(reason, A(shutdown));
+}
+
+bool weft__child_restarts(const weft_child_spec *spec, weft_term reason)
+{
+    return spec->restart == WEFT_PERMANENT ||
+           (spec->restart == WEFT_TRANSIENT && !weft__reason_is_quiet(reason));
+}
+
+/* -- as a term -------------------------------------------------------------------------------- */
+
+static weft_term restart_term(enum weft_restart restart)
+{
+    return restart == WEFT_PERMANENT ? A(permanent) : restart == WEFT_TRANSIENT ? A(transient) : A(temporary);
+}
+
+static weft_term shutdown_term(int64_t shutdown_ms)
+{
+    if (shutdown_ms == WEFT_BRUTAL_KILL)
+        return A(brutal_kill);
+    return shutdown_ms == WEFT_INFINITY ? A(infinity) : weft_int(shutdown_ms);
+}
+
+weft_term weft__child_term(const weft_child_spec *spec)
+{
+    return weft_map(A(id), spec->id, A(restart), restart_term(spec->restart), A(shutdown),
+                    shutdown_term(weft__child_shutdown_ms(spec)), A(significant), weft_bool(spec->significant),
+                    A(start), start_term(spec), A(type), spec->type == WEFT_WORKER ? A(worker) : A(supervisor));
+}
