@@ -618,7 +618,7 @@ static void *log_until_over(void *arg)
 
 TEST(handlers_change_while_many_log)
 {
-    enum { CHANGES = 500 };
+    enum { CHANGES = 200 };
     static struct counter counters[CHANGES];
     pthread_t threads[4];
     long n_logged[4] = {0}, all = 0, counted = 0;
