@@ -25,6 +25,7 @@
 #include <stdint.h>
 
 #include "weft/api.h"
+#include "weft/options.h"
 
 typedef struct weft_term {
     uint64_t bits; /* read it with the functions below, never by hand */
@@ -458,20 +459,19 @@ WEFT_API void weft_drop(weft_term kept);
 
 /* -- printing ------------------------------------------------------------ */
 
-/* Bounds of what is printed; a field that is 0 takes its default. */
-struct weft_inspect_options {
-    size_t size;      /* of this struct; set by the macro */
-    size_t limit;     /* elements shown of each list, tuple, map and binary of bytes: 50 */
-    size_t max_depth; /* collections inside collections: 16, at most 64 */
-    size_t max_bytes; /* of text in all, without the NUL: 4,096 */
-};
-typedef struct weft_inspect_options weft_inspect_options;
+/* Bounds of what is printed. */
+typedef struct weft_inspect_options {
+    WEFT_OPTION(size_t, size, sizeof(weft_inspect_options)); /* of this struct; set by the macro */
+    WEFT_OPTION(size_t, limit, 50);       /* elements shown of each list, tuple, map and binary of bytes */
+    WEFT_OPTION(size_t, max_depth, 16);   /* collections inside collections; at most 64 */
+    WEFT_OPTION(size_t, max_bytes, 4096); /* of text in all, without the NUL */
+} weft_inspect_options;
 
-/* The term as Elixir writes it, what is left out as "...": text that lives to
- * the end of the scope. weft_inspect(term, .limit = 5) sets bounds. Any term
- * can be inspected, pattern parts and weft_none too. Lists of small integers
- * are printed as lists, not as charlists. */
-WEFT_API const char *weft_inspect_with(weft_term term, const weft_inspect_options *options);
+/* weft_inspect(term, .limit = 5): the term as Elixir writes it, what is left out
+ * as "...": text that lives to the end of the scope. Any term can be inspected,
+ * pattern parts and weft_none too. Lists of small integers are printed as
+ * lists, not as charlists. */
+WEFT_API const char *weft_inspect_opt(weft_term term, const weft_inspect_options *options);
 
 /* The same into buffer, cut so that it fits size bytes with its NUL. Allocates
  * nothing. Returns the bytes written, without the NUL; size 0 writes none. */
@@ -515,13 +515,6 @@ inline bool weft__match_run(const weft__matching &m)
 }
 #define weft_match(term, pattern) weft__match_run(weft__matching{(term), weft__pattern_begin(), (pattern)})
 
-inline const char *weft__inspect(weft_term term, const weft_inspect_options &options)
-{
-    return weft_inspect_with(term, &options);
-}
-#define weft_inspect(term, ...)                                                \
-    weft__inspect((term), weft_inspect_options{.size = sizeof(weft_inspect_options) __VA_OPT__(,) __VA_ARGS__})
-
 #else
 
 /* Numbered names: nested uses do not shadow each other. */
@@ -545,10 +538,12 @@ inline const char *weft__inspect(weft_term term, const weft_inspect_options &opt
         weft__match(matched, (pattern), &mark);                                \
     }))
 
-#define weft_inspect(term, ...)                                                \
-    weft_inspect_with((term), &(const weft_inspect_options){                   \
-                                  .size = sizeof(weft_inspect_options), __VA_ARGS__})
-
 #endif
+
+#define WEFT_INSPECT_DEFAULTS \
+    .size = sizeof(weft_inspect_options), .limit = 50, .max_depth = 16, .max_bytes = 4096
+#define weft_inspect(term, ...)                                                \
+    WEFT_CALL_OPTIONS(weft_inspect_opt(                                        \
+        (term), WEFT_OPTIONS(weft_inspect_options, WEFT_INSPECT_DEFAULTS, __VA_ARGS__)))
 
 #endif

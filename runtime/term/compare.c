@@ -160,7 +160,7 @@ static int compare_parts(struct weft__walk *walk, weft_term a, weft_term b, enum
 
     if (n != weft__box_size(b))
         return n < weft__box_size(b) ? -1 : 1;
-    if (weft_is_tuple(a)) {
+    if (weft__is_tuple(a)) {
         push_terms(walk, a_terms, b_terms, n, 1, mode);
     } else {
         /* All keys first, then the values in their order. */

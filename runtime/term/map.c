@@ -28,7 +28,7 @@ static uint64_t *map_alloc(size_t n_pairs)
 
 static void map_require(const char *call, weft_term map)
 {
-    if (!weft_is_map(map))
+    if (!weft__is_map(map))
         weft__term_fail_kind(call, map, "a map");
 }
 

@@ -16,20 +16,18 @@ struct matching {
     struct met *log; /* one for each part that differs, in order */
     size_t n, cap;
     struct met own[LOG_INLINE];
-    struct weft__walk walk; /* pairs of term and pattern, each of them memory */
+    struct weft__walk walk; /* of match_deep: pairs of term and pattern, each of them memory */
 };
 
-static void matching_begin(struct matching *m)
+static inline void matching_begin(struct matching *m)
 {
     m->log = m->own;
     m->n = 0;
     m->cap = LOG_INLINE;
-    weft__walk_begin(&m->walk);
 }
 
-static void matching_end(struct matching *m)
+static inline void matching_end(struct matching *m)
 {
-    weft__walk_end(&m->walk);
     if (__builtin_expect(m->log != m->own, 0))
         free(m->log);
 }
@@ -40,6 +38,7 @@ static void log_grow(struct matching *m)
     struct met *log = malloc(cap * sizeof *log);
 
     if (!log) {
+        weft__walk_end(&m->walk);
         matching_end(m);
         weft__term_no_memory(cap * sizeof *log);
     }
@@ -62,30 +61,36 @@ static bool log_fits(struct matching *m, weft_term part, weft_term value)
     return true;
 }
 
+/* May a part of that kind meet the term? */
+static inline bool kind_fits(unsigned kind, weft_term term)
+{
+    switch (kind) {
+    case WEFT__SPECIAL_VAR:
+    case WEFT__SPECIAL_BIND:
+        return !weft_is_none(term);
+    case WEFT__SPECIAL_BIND_INT:
+        return weft_is_int(term);
+    case WEFT__SPECIAL_BIND_FLOAT:
+        return weft_is_number(term);
+    case WEFT__SPECIAL_BIND_BOOL:
+        return weft_is_bool(term);
+    case WEFT__SPECIAL_BIND_TEXT:
+        return weft_is_bin(term);
+    case WEFT__SPECIAL_BIND_PID:
+        return weft_is_pid(term);
+    default:
+        return false;
+    }
+}
+
 /* A pattern that is a word of its own. */
 static inline bool word_fits(struct matching *m, weft_term term, weft_term pattern)
 {
-    if (!weft__is_special(pattern))
+    if (!weft__is_pattern_part(pattern))
         return term.bits == pattern.bits && !weft_is_none(pattern);
-    switch (weft__special_kind(pattern)) {
-    case WEFT__SPECIAL_ANY:
+    if (pattern.bits == weft_any.bits)
         return !weft_is_none(term);
-    case WEFT__SPECIAL_VAR:
-    case WEFT__SPECIAL_BIND:
-        return !weft_is_none(term) && log_fits(m, pattern, term);
-    case WEFT__SPECIAL_BIND_INT:
-        return weft_is_int(term) && log_fits(m, pattern, term);
-    case WEFT__SPECIAL_BIND_FLOAT:
-        return weft_is_number(term) && log_fits(m, pattern, term);
-    case WEFT__SPECIAL_BIND_BOOL:
-        return weft_is_bool(term) && log_fits(m, pattern, term);
-    case WEFT__SPECIAL_BIND_TEXT:
-        return weft_is_bin(term) && log_fits(m, pattern, term);
-    case WEFT__SPECIAL_BIND_PID:
-        return weft_is_pid(term) && log_fits(m, pattern, term);
-    default:
-        return term.bits == pattern.bits;
-    }
+    return kind_fits(weft__special_kind(pattern), term) && log_fits(m, pattern, term);
 }
 
 /* A part of a collection: words are looked at now, collections later. */
@@ -146,24 +151,51 @@ static bool memory_fits(struct matching *m, weft_term term, weft_term pattern)
                 return false;
         return true;
     case WEFT__BOX_MAP:
-        return weft_is_map(term) && map_fits(m, term, pattern);
+        return weft__is_map(term) && map_fits(m, term, pattern);
     default:
         return weft_eq(term, pattern);
     }
 }
 
-static bool match_run(struct matching *m, weft_term term, weft_term pattern)
+__attribute__((noinline)) static bool match_deep(struct matching *m, weft_term term, weft_term pattern)
 {
     const weft_term *next_term, *next_pattern;
     unsigned mode;
+    bool fits;
+
+    m->n = 0;
+    weft__walk_begin(&m->walk);
+    fits = memory_fits(m, term, pattern);
+    while (fits && weft__walk_next(&m->walk, &next_term, &next_pattern, &mode))
+        fits = memory_fits(m, *next_term, *next_pattern);
+    weft__walk_end(&m->walk);
+    return fits;
+}
+
+/* Nearly all patterns are tuples of words with a few binds: the short way for
+ * them does without the walk, and leaves to match_deep what it cannot tell. */
+static inline bool match_run(struct matching *m, weft_term term, weft_term pattern)
+{
+    const weft_term *terms, *patterns;
+    size_t n;
 
     if (!weft__is_memory(pattern))
         return word_fits(m, term, pattern);
-    if (!weft__is_memory(term) || !memory_fits(m, term, pattern))
+    if (!weft__is_memory(term))
         return false;
-    while (weft__walk_next(&m->walk, &next_term, &next_pattern, &mode))
-        if (!memory_fits(m, *next_term, *next_pattern))
+    if (!weft__is_boxed(pattern) || !weft__is_boxed(term) || !weft__is_tuple(pattern))
+        return match_deep(m, term, pattern);
+    if (*weft__box(term) != *weft__box(pattern))
+        return false;
+    terms = weft__box_terms(term);
+    patterns = weft__box_terms(pattern);
+    n = weft__box_size(pattern);
+    for (size_t i = 0; i < n; i++) {
+        if (__builtin_expect((patterns[i].bits & 3) == 0 || m->n == LOG_INLINE, 0))
+            return match_deep(m, term, pattern);
+        if (!word_fits(m, terms[i], patterns[i]))
             return false;
+    }
     return true;
 }
 
@@ -216,8 +248,7 @@ bool weft__match(weft_term term, weft_term pattern, const weft__pattern_mark *ma
     matching_begin(&m);
     fits = match_run(&m, term, pattern);
     /* The pattern goes before binds are stored: a text may take memory, above. */
-    if (mark->region->at != mark->at)
-        weft__region_rewind(mark);
+    weft__region_rewind(mark);
     if (fits)
         binds_store(&m);
     matching_end(&m);
@@ -269,8 +300,8 @@ static bool part_or_push(struct weft__walk *walk, weft_term term)
         return weft__is_pattern_part(term);
     if (weft__is_cell(term)) {
         weft__walk_push(walk, (struct weft__frame){weft__cell(term), NULL, 2, 1, 0});
-    } else if (weft_is_tuple(term) || weft_is_map(term)) {
-        n = weft__box_size(term) << weft_is_map(term);
+    } else if (weft__is_tuple(term) || weft__is_map(term)) {
+        n = weft__box_size(term) << weft__is_map(term);
         weft__walk_push(walk, (struct weft__frame){weft__box_terms(term), NULL, n, 1, 0});
     }
     return false;

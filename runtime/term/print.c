@@ -15,10 +15,7 @@
 #include "term/region.h"
 #include "term/term.h"
 
-#define DEFAULT_LIMIT 50
-#define DEFAULT_DEPTH 16
 #define MAX_DEPTH 64
-#define DEFAULT_BYTES 4096
 #define TEXT_BYTES 4096 /* shown of one binary */
 
 struct out {
@@ -219,7 +216,7 @@ static bool is_keyword_list(const struct out *out, weft_term list)
     for (size_t i = 0; i < out->limit && weft__is_cell(list); i++) {
         weft_term pair = weft__cell(list)[0];
 
-        if (!weft_is_tuple(pair) || weft__box_size(pair) != 2 || !is_keyword_key(weft__box_terms(pair)[0]))
+        if (!weft__is_tuple(pair) || weft__box_size(pair) != 2 || !is_keyword_key(weft__box_terms(pair)[0]))
             return false;
         list = weft__cell(list)[1];
     }
@@ -358,7 +355,7 @@ static void print_boxed(struct out *out, weft_term term, size_t depth)
 
 static bool is_collection(weft_term term)
 {
-    return weft__is_cell(term) || weft_is_tuple(term) || weft_is_map(term);
+    return weft__is_cell(term) || weft__is_tuple(term) || weft__is_map(term);
 }
 
 static void print_term(struct out *out, weft_term term, size_t depth)
@@ -391,35 +388,32 @@ static void print_term(struct out *out, weft_term term, size_t depth)
 
 /* -- public ---------------------------------------------------------------- */
 
+static struct out out_of_options(const weft_inspect_options *options)
+{
+    weft_inspect_options all = {WEFT_INSPECT_DEFAULTS};
+
+    if (options)
+        memcpy(&all, options, options->size < sizeof all ? options->size : sizeof all);
+    return (struct out){
+        .limit = all.limit,
+        .max_depth = all.max_depth < MAX_DEPTH ? all.max_depth : MAX_DEPTH,
+        .max_bytes = all.max_bytes < WEFT__BLOCK_MAX / 2 ? all.max_bytes : WEFT__BLOCK_MAX / 2,
+    };
+}
+
 size_t weft_inspect_to(char *buffer, size_t size, weft_term term)
 {
-    struct out out = {
-        .text = buffer,
-        .limit = DEFAULT_LIMIT,
-        .max_depth = DEFAULT_DEPTH,
-    };
+    struct out out = out_of_options(NULL);
 
     if (size == 0)
         return 0;
+    out.text = buffer;
     out.cap = out.max_bytes = size - 1;
     print_term(&out, term, 0);
     return out_finish(&out);
 }
 
-static struct out out_of_options(const weft_inspect_options *options)
-{
-    struct out out = {.limit = DEFAULT_LIMIT, .max_depth = DEFAULT_DEPTH, .max_bytes = DEFAULT_BYTES};
-
-    if (options && options->limit)
-        out.limit = options->limit;
-    if (options && options->max_depth)
-        out.max_depth = options->max_depth < MAX_DEPTH ? options->max_depth : MAX_DEPTH;
-    if (options && options->max_bytes)
-        out.max_bytes = options->max_bytes < WEFT__BLOCK_MAX / 2 ? options->max_bytes : WEFT__BLOCK_MAX / 2;
-    return out;
-}
-
-const char *weft_inspect_with(weft_term term, const weft_inspect_options *options)
+const char *weft_inspect_opt(weft_term term, const weft_inspect_options *options)
 {
     char first[512];
     struct out counted = out_of_options(options), out = counted;

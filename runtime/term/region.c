@@ -213,7 +213,7 @@ static void region_release_above(struct weft__region *region, const char *at)
     region->counted = counted;
 }
 
-void weft__region_rewind(const struct weft__pattern_mark *mark)
+void weft__region_rewind_slow(const struct weft__pattern_mark *mark)
 {
     struct weft__region *region = mark->region;
     char *at = mark->at;

@@ -103,8 +103,26 @@ void weft__region_adopt(struct weft__region *region, struct weft__block *block);
  * leave from as after init. No scope of from may be open. */
 void weft__region_join(struct weft__region *into, struct weft__region *from);
 
-/* Give back what is newer than the mark, at most to the next chunk. */
-void weft__region_rewind(const struct weft__pattern_mark *mark);
+void weft__region_rewind_slow(const struct weft__pattern_mark *mark);
+
+/* Give back what was bumped since the mark was taken. */
+static inline void weft__region_rewind(const struct weft__pattern_mark *mark)
+{
+    struct weft__region *region = mark->region;
+    uintptr_t size = (uintptr_t)region->at - (uintptr_t)mark->at;
+
+    if (size == 0)
+        return;
+#if !defined(WEFT__POISON) && !defined(WEFT_DEBUG)
+    /* The same chunk, and the newest counted term is not above the mark. */
+    if (__builtin_expect(region->limit == mark->limit, 1) &&
+        (uintptr_t)region->counted - (uintptr_t)mark->at >= size) {
+        region->at = mark->at;
+        return;
+    }
+#endif
+    weft__region_rewind_slow(mark);
+}
 
 /* Scopes are entered and left with weft_scope_enter and _leave (weft/term.h),
  * or by these when the region is at hand. */

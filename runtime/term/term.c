@@ -170,19 +170,19 @@ weft_term weft_tuple_of(const weft_term *elements, size_t n)
 
 bool weft_is_tuple(weft_term term)
 {
-    return weft__box_kind(term) == WEFT__BOX_TUPLE;
+    return weft__is_tuple(term);
 }
 
 size_t weft_tuple_size(weft_term tuple)
 {
-    if (!weft_is_tuple(tuple))
+    if (!weft__is_tuple(tuple))
         weft__term_fail_kind("weft_tuple_size", tuple, "a tuple");
     return weft__box_size(tuple);
 }
 
 weft_term weft_tuple_at(weft_term tuple, size_t index)
 {
-    if (!weft_is_tuple(tuple))
+    if (!weft__is_tuple(tuple))
         weft__term_fail_kind("weft_tuple_at", tuple, "a tuple");
     if (index >= weft__box_size(tuple))
         weft__term_fail("weft_tuple_at", "has no element %zu in a tuple of %zu", index, weft__box_size(tuple));
@@ -193,14 +193,14 @@ weft_term weft_tuple_at(weft_term tuple, size_t index)
 
 static bool is_option(weft_term pair)
 {
-    return weft_is_tuple(pair) && weft__box_size(pair) == 2 && weft_is_atom(weft__box_terms(pair)[0]);
+    return weft__is_tuple(pair) && weft__box_size(pair) == 2 && weft_is_atom(weft__box_terms(pair)[0]);
 }
 
 weft_term weft_keyword(weft_term options, weft_atom key, weft_term otherwise)
 {
     if (weft_is_none(options))
         return otherwise;
-    if (weft_is_map(options))
+    if (weft__is_map(options))
         return weft_map_get(options, key, otherwise);
     while (weft__is_cell(options)) {
         weft_term pair = weft__cell(options)[0];

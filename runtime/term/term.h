@@ -100,6 +100,8 @@ static inline unsigned weft__box_kind(weft_term term)
 {
     return weft__is_boxed(term) ? weft__header_kind(*weft__box(term)) : 0;
 }
+static inline bool weft__is_tuple(weft_term term) { return weft__box_kind(term) == WEFT__BOX_TUPLE; }
+static inline bool weft__is_map(weft_term term) { return weft__box_kind(term) == WEFT__BOX_MAP; }
 static inline size_t weft__box_size(weft_term term) { return weft__header_size(*weft__box(term)); }
 static inline weft_term *weft__box_terms(weft_term term) { return (weft_term *)(weft__box(term) + 1); }
 static inline weft_term *weft__cell(weft_term term)

@@ -145,6 +145,7 @@ TEST(what_is_left_out_is_shown_by_dots)
     check_str(weft_inspect(weft_map_of(pairs, 100), .limit = 2), "%{0 => 0, 1 => 1, ...}");
     check_str(weft_inspect(weft_bin("\0\1\2\3", 4), .limit = 2), "<<0, 1, ...>>");
     check_str(weft_inspect(weft_list_of(numbers, 2), .limit = 2), "[0, 1]");
+    check_str(weft_inspect(weft_list_of(numbers, 2), .limit = 0), "[...]");
     for (int i = 0; i < 5; i++)
         nested = weft_tuple(nested);
     check_str(weft_inspect(nested), "{{{{{1}}}}}");
