@@ -1,7 +1,7 @@
 /* wheel.h - a worker's timers: set and cancel in constant time.
  *
- * Time is cut into ticks of 2^16 ns. Level k has 64 slots of 64^k ticks each;
- * a timer lies in the level of the highest 6-bit group in which its tick
+ * Time is cut into ticks of 2^16 ns. Level k has 256 slots of 256^k ticks each;
+ * a timer lies in the level of the highest 8-bit group in which its tick
  * differs from the wheel's, and moves down as the wheel gets there. The tick
  * the wheel is at is a list of its own, sorted, so timers fire in order of
  * their expiry in ns, and those of one expiry in order of creation.
@@ -35,8 +35,9 @@
 #include "base/spin.h"
 
 #define WEFT__WHEEL_TICK_SHIFT 16 /* a tick is 65.5 us */
-#define WEFT__WHEEL_LEVELS 8      /* 8 * 6 + 16 bits: every time there is */
-#define WEFT__WHEEL_SLOTS 64
+#define WEFT__WHEEL_BITS 8        /* level 0 spans 17 ms, level 1 4.3 s */
+#define WEFT__WHEEL_LEVELS 6      /* 16 + 6 * 8 bits: every time there is */
+#define WEFT__WHEEL_SLOTS (WEFT__WHEEL_LEVELS << WEFT__WHEEL_BITS)
 
 struct weft__wheel;
 
@@ -66,13 +67,16 @@ struct weft__wheel {
     /* All below under the lock. */
     struct weft__spin lock;
     uint32_t is_unsorted;             /* current wants sorting */
+    uint32_t n_fresh;                 /* adds since fresh was empty */
     uint64_t tick;                    /* how far the wheel has turned */
     int64_t now_ns;                   /* latest clock reading seen */
-    uint64_t occupied[WEFT__WHEEL_LEVELS]; /* a bit per slot that has timers */
+    uint64_t occupied_words;          /* a bit per word of the next that is not 0 */
+    uint64_t occupied[WEFT__WHEEL_SLOTS / 64]; /* a bit per slot that has timers */
     struct weft__timer_list fresh;    /* in order of creation */
     struct weft__timer_list moving;   /* on their way down, in order */
+    struct weft__timer_list *back;    /* in moving: how far it is warm from its end */
     struct weft__timer_list current;  /* due at this tick or before */
-    struct weft__timer_list slots[WEFT__WHEEL_LEVELS][WEFT__WHEEL_SLOTS];
+    struct weft__timer_list slots[WEFT__WHEEL_SLOTS]; /* level by level */
 };
 
 void weft__wheel_init(struct weft__wheel *wheel, int64_t now_ns);
@@ -86,8 +90,11 @@ static inline void weft__timer_init(struct weft__timer *timer,
 }
 
 /* Owner. Fire after delay_ns, counted from the next turn. The timer is idle.
- * The owner turns before it sleeps (wheel_next is 0 until then). */
-void weft__wheel_add(struct weft__wheel *wheel, struct weft__timer *timer, int64_t delay_ns);
+ * The owner turns before it sleeps (wheel_next is 0 until then). Returns how
+ * many were added since none was fresh: who sets hundreds in a row turns in
+ * between, turn(wheel, now_ns, 0) if nothing may fire there, or they are late
+ * by as long as that takes. */
+uint32_t weft__wheel_add(struct weft__wheel *wheel, struct weft__timer *timer, int64_t delay_ns);
 
 /* Anyone. Fire at when_ns or, if that is past, at the next turn. The timer is
  * idle. true: nothing was due before it, so an owner that sleeps must be woken

@@ -48,11 +48,15 @@ static bool add_at(int i, int64_t when_ns)
     return weft__wheel_add_at(&wheel, &alarms[i].timer, when_ns);
 }
 
+/* All that there is to do at a time, which may take more than one turn. */
 static uint32_t turn(int64_t now_ns)
 {
-    uint32_t n = weft__wheel_turn(&wheel, now_ns, ALL);
+    uint32_t n = 0;
 
-    weft__wheel_check(&wheel);
+    do {
+        n += weft__wheel_turn(&wheel, now_ns, ALL);
+        weft__wheel_check(&wheel);
+    } while (weft__wheel_next(&wheel) <= now_ns && weft__wheel_size(&wheel) > 0);
     return n;
 }
 
@@ -84,6 +88,19 @@ TEST(a_delay_counts_from_the_next_turn)
     check_int(weft__wheel_next(&wheel), START_NS + 8 * MS);
     check_int(turn(START_NS + 8 * MS - 1), 0);
     check_int(turn(START_NS + 8 * MS), 1);
+}
+
+TEST(a_turn_that_may_fire_nothing_starts_the_fresh_ones)
+{
+    set_up();
+    check_int(weft__wheel_add(&wheel, &alarms[0].timer, 0), 1);
+    check_int(weft__wheel_add(&wheel, &alarms[1].timer, 5 * MS), 2);
+    check_int(weft__wheel_turn(&wheel, START_NS, 0), 0);
+    weft__wheel_check(&wheel);
+    check_int(weft__wheel_left(&alarms[1].timer, START_NS + MS), 4 * MS);
+    check_int(weft__wheel_add(&wheel, &alarms[2].timer, 5 * MS), 1);
+    check_int(turn(START_NS + MS), 1);
+    check_int(fired[0], 0);
 }
 
 TEST(no_delay_fires_at_the_next_turn)
@@ -307,6 +324,40 @@ TEST(a_crowd_that_moves_down_in_parts_keeps_its_order)
     check_int(got[N], N % 4000);
     check_gt(n_turns, N / 1000);
     free(crowd);
+}
+
+TEST(timers_can_be_cancelled_and_freed_while_a_crowd_moves_down)
+{
+    enum { N = 3000 };
+    struct alarm *crowd[N];
+    int64_t when_ns = START_NS + 1000 * MS;
+    struct weft__rand rand;
+    int n_cancelled = 0;
+
+    set_up();
+    weft__rand_init(&rand, 4, 0);
+    for (int i = 0; i < N; i++) {
+        crowd[i] = malloc(sizeof *crowd[i]);
+        weft__timer_init(&crowd[i]->timer, note);
+        weft__wheel_add_at(&wheel, &crowd[i]->timer, when_ns + (int64_t)weft__rand_below(&rand, 10000000));
+    }
+    while (weft__wheel_size(&wheel) > 0) {
+        for (int n = 0; n < 200; n++) {
+            int i = n < 50 ? N - 1 - n_cancelled : (int)weft__rand_below(&rand, N);
+
+            if (crowd[i] == NULL || weft__wheel_cancel(&crowd[i]->timer, 0) < 0)
+                continue;
+            free(crowd[i]);
+            crowd[i] = NULL;
+            n_cancelled++;
+        }
+        weft__wheel_turn(&wheel, when_ns + 10 * MS, ALL);
+        weft__wheel_check(&wheel);
+    }
+    check_int(n_fired + n_cancelled, N);
+    check_gt(n_cancelled, 500);
+    for (int i = 0; i < N; i++)
+        free(crowd[i]);
 }
 
 /* ---- against a list ---- */
