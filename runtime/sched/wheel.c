@@ -3,8 +3,9 @@
  * Nouns. tick: 2^16 ns. The wheel's tick: how far it has turned; never beyond
  * the clock. current: timers of that tick, sorted by expiry. group: the bits of
  * a tick that choose the slot in a level. Slot i of level k: timers whose tick
- * agrees with the wheel's above group k and has i there. fresh: set, not yet started. moving: a slot of a higher level that the wheel
- * has reached, on its way down.
+ * agrees with the wheel's above group k and has i there. fresh: set, not yet
+ * started. moving: a slot of a higher level that the wheel has reached, on its
+ * way down.
  *
  * Where a timer lies depends on its tick and the wheel's alone, never on when
  * it came. So timers of one expiry are always in one list, in order of
