@@ -5,9 +5,9 @@
  * not used does not count as committed, and the area is two mappings however
  * many slots it has), and a slot gets its guard when it is first used.
  *
- *     never used --fresh--> in use <--> free, with memory --retire--> cold
- *                             ^                                        |
- *                             +----------------- again ----------------+
+ *     never used --slot_take--> in use <--get, put--> free --slot_retire--> cold
+ *                                  ^                                         |
+ *                                  +--------------- slot_take ---------------+
  *
  * Page tables. A stack that touches its top page costs that page and its share
  * of a page-table page, which maps 2 MiB: 16 slots of 128 KiB, 256 bytes each.
@@ -113,7 +113,7 @@ struct weft__stack_space {
     _Atomic int guard;             /* the best kind that still works */
     _Atomic int64_t n_guard_maps;  /* stacks that mprotect may still guard */
     _Atomic int64_t idle;          /* weight of what the depots hold */
-    _Atomic int64_t taken_before;  /* n_taken of caches that ended */
+    _Atomic size_t n_in_depots;
     _Atomic size_t n_guarded;
     _Atomic size_t n_unguarded;
     _Atomic size_t n_overflows;
@@ -444,10 +444,17 @@ void weft__stack_space_free(struct weft__stack_space *space)
 
 void weft__stack_counts(struct weft__stack_space *space, struct weft__stack_counts *counts)
 {
-    int64_t n_in_use;
     size_t n_used = 0;
+    size_t n_idle;
 
     *counts = (struct weft__stack_counts){0};
+    pthread_mutex_lock(&space->caches_lock);
+    for (struct weft__stack_cache *cache = space->caches; cache != NULL; cache = cache->next) {
+        for (uint32_t class = 0; class < WEFT__STACK_CLASSES; class++)
+            counts->n_cached += atomic_load_explicit(&cache->class[class].n_free, memory_order_relaxed);
+    }
+    pthread_mutex_unlock(&space->caches_lock);
+    counts->n_cached += atomic_load_explicit(&space->n_in_depots, memory_order_relaxed);
     for (uint32_t class = 0; class < WEFT__STACK_CLASSES; class++) {
         struct stack_area *area = &space->area[class];
 
@@ -456,15 +463,9 @@ void weft__stack_counts(struct weft__stack_space *space, struct weft__stack_coun
         counts->n_cold += area->n_cold;
         pthread_mutex_unlock(&area->lock);
     }
-    pthread_mutex_lock(&space->caches_lock);
-    n_in_use = atomic_load_explicit(&space->taken_before, memory_order_relaxed);
-    for (struct weft__stack_cache *cache = space->caches; cache != NULL; cache = cache->next)
-        n_in_use += atomic_load_explicit(&cache->n_taken, memory_order_relaxed);
-    pthread_mutex_unlock(&space->caches_lock);
     /* Owners go on meanwhile: the figures need not add up, but stay figures. */
-    counts->n_in_use = n_in_use > 0 ? (size_t)n_in_use : 0;
-    if (n_used > counts->n_cold + counts->n_in_use)
-        counts->n_cached = n_used - counts->n_cold - counts->n_in_use;
+    n_idle = counts->n_cached + counts->n_cold;
+    counts->n_in_use = n_used > n_idle ? n_used - n_idle : 0;
     counts->n_guarded = atomic_load_explicit(&space->n_guarded, memory_order_relaxed);
     counts->n_unguarded = atomic_load_explicit(&space->n_unguarded, memory_order_relaxed);
     counts->n_overflows = atomic_load_explicit(&space->n_overflows, memory_order_relaxed);
@@ -538,31 +539,29 @@ static void depot_push(struct stack_depot *depot, struct weft__stack *first, str
     pthread_mutex_unlock(&depot->lock);
 }
 
-/* Free stacks that no cache wants, n in a list: to their nodes' depots while
- * there is room, of the others only the slot is kept. */
-static void stacks_release(struct weft__stack_cache *cache, struct weft__stack *stack, uint32_t n)
+/* Free stacks of one class that no cache wants: to their nodes' depots while
+ * there is room; of the others only the slot is kept. */
+static void stacks_release(struct weft__stack_cache *cache, struct weft__stack **stacks, uint32_t n)
 {
     struct weft__stack_space *space = cache->space;
     struct weft__stack *first = NULL;
     struct weft__stack *last = NULL;
-    struct weft__stack *next;
-    uint32_t room = stack != NULL ? idle_claim(space, stack->class, n) : 0;
+    uint32_t room = n > 0 ? idle_claim(space, stacks[0]->class, n) : 0;
 
-    for (; stack != NULL; stack = next) {
-        next = stack->next;
-        if (room == 0) {
+    atomic_fetch_add_explicit(&space->n_in_depots, room, memory_order_relaxed);
+    for (uint32_t i = 0; i < n; i++) {
+        struct weft__stack *stack = stacks[i];
+
+        if (i >= room) {
             slot_retire(space, stack);
-            continue;
-        }
-        room--;
-        if (stack->node != cache->node) {
+        } else if (stack->node != cache->node) {
             depot_push(&space->depot[stack->node], stack, stack);
-            continue;
+        } else {
+            if (first == NULL)
+                last = stack;
+            stack->next = first;
+            first = stack;
         }
-        if (first == NULL)
-            last = stack;
-        stack->next = first;
-        first = stack;
     }
     if (first != NULL)
         depot_push(&space->depot[cache->node], first, last);
@@ -571,16 +570,13 @@ static void stacks_release(struct weft__stack_cache *cache, struct weft__stack *
 /* Keep the n_keep that were put last, release the others. */
 static void cache_shrink(struct weft__stack_cache *cache, uint32_t class, uint32_t n_keep)
 {
-    struct weft__stack **link = &cache->class[class].first;
-    struct weft__stack *rest;
-    uint32_t n_kept = 0;
+    struct weft__stack **stacks = cache->class[class].free;
+    uint32_t n = atomic_load_explicit(&cache->class[class].n_free, memory_order_relaxed);
+    uint32_t n_out = n > n_keep ? n - n_keep : 0;
 
-    for (; n_kept < n_keep && *link != NULL; n_kept++)
-        link = &(*link)->next;
-    rest = *link;
-    *link = NULL;
-    stacks_release(cache, rest, cache->class[class].n_free - n_kept);
-    cache->class[class].n_free = n_kept;
+    stacks_release(cache, stacks, n_out);
+    memmove(stacks, stacks + n_out, (n - n_out) * sizeof stacks[0]);
+    atomic_store_explicit(&cache->class[class].n_free, n - n_out, memory_order_relaxed);
 }
 
 void weft__stack_cache_destroy(struct weft__stack_cache *cache)
@@ -596,14 +592,12 @@ void weft__stack_cache_destroy(struct weft__stack_cache *cache)
         cache->prev->next = cache->next;
     else
         space->caches = cache->next;
-    atomic_fetch_add_explicit(&space->taken_before,
-                              atomic_load_explicit(&cache->n_taken, memory_order_relaxed),
-                              memory_order_relaxed);
     pthread_mutex_unlock(&space->caches_lock);
 }
 
-/* Half a cache of free stacks from the node's depot, if it has any. */
-static void cache_refill(struct weft__stack_cache *cache, uint32_t class)
+/* Half a cache of free stacks from the node's depot, as far as it has them.
+ * The cache is empty. */
+static uint32_t cache_refill(struct weft__stack_cache *cache, uint32_t class)
 {
     struct weft__stack_space *space = cache->space;
     struct stack_depot *depot = &space->depot[cache->node];
@@ -612,50 +606,44 @@ static void cache_refill(struct weft__stack_cache *cache, uint32_t class)
 
     pthread_mutex_lock(&depot->lock);
     while (n < n_wanted && depot->first[class] != NULL) {
-        struct weft__stack *stack = depot->first[class];
-
-        depot->first[class] = stack->next;
-        stack->next = cache->class[class].first;
-        cache->class[class].first = stack;
+        cache->class[class].free[n] = depot->first[class];
+        depot->first[class] = depot->first[class]->next;
         n++;
     }
     pthread_mutex_unlock(&depot->lock);
-    cache->class[class].n_free += n;
-    atomic_fetch_sub_explicit(&space->idle, (int64_t)n * classes[class].weight, memory_order_relaxed);
+    if (n > 0) {
+        atomic_fetch_sub_explicit(&space->idle, (int64_t)n * classes[class].weight, memory_order_relaxed);
+        atomic_fetch_sub_explicit(&space->n_in_depots, n, memory_order_relaxed);
+    }
+    return n;
 }
 
 struct weft__stack *weft__stack_get_slow(struct weft__stack_cache *cache, uint32_t class)
 {
-    struct weft__stack *stack;
+    uint32_t n = cache_refill(cache, class);
 
-    cache_refill(cache, class);
-    stack = cache->class[class].first;
-    if (stack != NULL) {
-        cache->class[class].first = stack->next;
-        cache->class[class].n_free--;
-    } else {
-        stack = slot_take(cache->space, class, cache->node);
-    }
-    if (stack != NULL)
-        weft__stack_taken(cache, 1);
-    return stack;
+    if (n == 0)
+        return slot_take(cache->space, class, cache->node);
+    atomic_store_explicit(&cache->class[class].n_free, n - 1, memory_order_relaxed);
+    return cache->class[class].free[n - 1];
 }
 
 void weft__stack_put_slow(struct weft__stack_cache *cache, struct weft__stack *stack)
 {
     uint32_t class = stack->class;
+    uint32_t n;
 
 #if WEFT__STACK_ASAN
     __asan_unpoison_memory_region(stack->low, stack->size);
 #endif
     if (stack->guard == WEFT__GUARD_NONE)
         check_gap(cache->space, stack);
-    if (cache->class[class].n_free >= cache->class[class].max_free)
+    if (atomic_load_explicit(&cache->class[class].n_free, memory_order_relaxed) >=
+        cache->class[class].max_free)
         cache_shrink(cache, class, cache->class[class].max_free / 2);
-    stack->next = cache->class[class].first;
-    cache->class[class].first = stack;
-    cache->class[class].n_free++;
-    weft__stack_taken(cache, -1);
+    n = atomic_load_explicit(&cache->class[class].n_free, memory_order_relaxed);
+    cache->class[class].free[n] = stack;
+    atomic_store_explicit(&cache->class[class].n_free, n + 1, memory_order_relaxed);
 }
 
 /* -- classes, and stacks of others -------------------------------------------- */

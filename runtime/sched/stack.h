@@ -134,14 +134,15 @@ struct weft__stack_place {
     bool is_fresh;             /* the slot was never used */
 };
 
-/* A worker's own free stacks. */
+#define WEFT__STACK_CACHE_MAX 64
+
+/* A worker's own free stacks; those put last are at the end. */
 struct weft__stack_cache {
     struct {
-        struct weft__stack *first;
-        uint32_t n_free;
+        _Atomic uint32_t n_free; /* written by the owner, read by counts */
         uint32_t max_free;
+        struct weft__stack *free[WEFT__STACK_CACHE_MAX];
     } class[WEFT__STACK_CLASSES];
-    _Atomic int64_t n_taken; /* gets less puts: below 0 where stacks come to end */
     uint32_t node;
     struct weft__stack_space *space;
     struct weft__stack_cache *next, *prev; /* the space's list, under its lock */
@@ -170,42 +171,34 @@ size_t weft__stack_class_size(uint32_t class);
 struct weft__stack *weft__stack_get_slow(struct weft__stack_cache *cache, uint32_t class);
 void weft__stack_put_slow(struct weft__stack_cache *cache, struct weft__stack *stack);
 
-static inline void weft__stack_taken(struct weft__stack_cache *cache, int64_t n)
-{
-    /* Relaxed, not even an exchange: written by the owner alone, and who
-     * counts wants a figure, not an order. */
-    atomic_store_explicit(&cache->n_taken,
-                          atomic_load_explicit(&cache->n_taken, memory_order_relaxed) + n,
-                          memory_order_relaxed);
-}
-
 /* A stack to call weft__context_make on; NULL when memory or slots are out.
  * What an earlier user left below the descriptor is still there. */
 static inline struct weft__stack *weft__stack_get(struct weft__stack_cache *cache, uint32_t class)
 {
-    struct weft__stack *stack = cache->class[class].first;
+    /* Relaxed, here and below: the owner alone writes it, and who counts wants
+     * a figure, not an order. */
+    uint32_t n = atomic_load_explicit(&cache->class[class].n_free, memory_order_relaxed);
 
-    if (__builtin_expect(stack == NULL, 0))
+    if (__builtin_expect(n == 0, 0))
         return weft__stack_get_slow(cache, class);
-    cache->class[class].first = stack->next;
-    cache->class[class].n_free--;
-    weft__stack_taken(cache, 1);
-    return stack;
+    atomic_store_explicit(&cache->class[class].n_free, n - 1, memory_order_relaxed);
+    return cache->class[class].free[n - 1];
 }
 
 /* Nobody may run on it any more. Any cache of the space will do. */
 static inline void weft__stack_put(struct weft__stack_cache *cache, struct weft__stack *stack)
 {
+    uint32_t class = stack->class;
+    uint32_t n = atomic_load_explicit(&cache->class[class].n_free, memory_order_relaxed);
+
     if (__builtin_expect(WEFT__STACK_CAREFUL || stack->guard == WEFT__GUARD_NONE ||
-                             cache->class[stack->class].n_free >= cache->class[stack->class].max_free,
+                             n >= cache->class[class].max_free,
                          0)) {
         weft__stack_put_slow(cache, stack);
         return;
     }
-    stack->next = cache->class[stack->class].first;
-    cache->class[stack->class].first = stack;
-    cache->class[stack->class].n_free++;
-    weft__stack_taken(cache, -1);
+    cache->class[class].free[n] = stack;
+    atomic_store_explicit(&cache->class[class].n_free, n + 1, memory_order_relaxed);
 }
 
 /* Describe the stack the kernel gave the calling thread, as a side of a
