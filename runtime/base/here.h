@@ -7,8 +7,8 @@
  * anything that may switch.
  *
  * A worker's thread has all of it set while it runs a process. A foreign
- * thread gets a region (and, while a runtime lives, a guest process) from the
- * `adopt` hook when it first needs one.
+ * thread gets a region when it builds its first term, and a guest process when
+ * it first needs one.
  *
  * Invariant: only the thread itself reads or writes its struct.
  */
@@ -27,7 +27,7 @@ struct weft__stack;
 struct weft__worker;
 
 struct weft__here {
-    struct weft__region *region; /* where terms are built now; NULL: ask adopt */
+    struct weft__region *region; /* where terms are built now, or NULL */
     struct weft__cache *cache;   /* memory by size class; NULL: the shared one */
     struct weft__worker *worker; /* the slot this thread carries, or NULL */
     struct weft__stack *stack;   /* what it stands on, or NULL: a foreign thread's */
@@ -44,19 +44,5 @@ struct weft__here {
 /* The calling thread's struct. Never NULL, never switches; do not keep the
  * result across a call that may park. */
 struct weft__here *weft__here(void);
-
-/* A foreign thread needs a region or a process: whoever can give one sets this
- * once, before any process runs. Returns with here->region set, or aborts. */
-extern void (*weft__here_adopt)(struct weft__here *here);
-
-/* The region to build terms in; never NULL. */
-static inline struct weft__region *weft__here_region(void)
-{
-    struct weft__here *here = weft__here();
-
-    if (__builtin_expect(here->region == 0, 0))
-        weft__here_adopt(here);
-    return here->region;
-}
 
 #endif

@@ -139,14 +139,13 @@ bool weft__region_owns(const struct weft__region *region, const void *at);
  * ends. Who makes the thread a process later takes here->region over as it is. */
 void weft__region_give_thread(struct weft__here *here);
 
-/* The region to build terms in now: what the thread has, else what
- * weft__here_adopt gives, else (no runtime has been here) one of its own. */
+/* The region to build terms in now: what the thread has, else one of its own. */
 static inline struct weft__region *weft__region_here(void)
 {
     struct weft__here *here = weft__here();
 
     if (__builtin_expect(here->region == NULL, 0))
-        (weft__here_adopt ? weft__here_adopt : weft__region_give_thread)(here);
+        weft__region_give_thread(here);
     return here->region;
 }
 
