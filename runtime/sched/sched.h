@@ -16,7 +16,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/epoch.h"
 #include "base/rand.h"
 #include "base/slab.h"
 #include "base/spin.h"
@@ -55,31 +54,28 @@ struct weft__worker {
     struct weft__node *node;
     uint32_t index;
     /* By the thread that carries it. */
-    uint32_t n_next;             /* runs from run-next in a row */
     int32_t ticks;               /* runs left until the next look around */
     uint32_t n_turns;            /* looks around, for what is done more rarely */
     struct weft__fiber *pending; /* the base starts with this one */
     struct weft__carrier *carrier;
-    int64_t steal_after_ns;      /* no steals before that time */
-    int64_t steal_pause_ns;      /* how long the last ones were not worth it */
-    uint64_t run_at_steal;
+    bool is_searching;           /* counted in idle.n_searching */
     struct weft__rand rand;
-    struct weft__epoch *epoch;
     struct weft__stack_cache stacks;
-    void *slots;                 /* the process table's cache of free slots */
-    uint32_t n_sticky;           /* fibers that must stay on this thread */
     struct weft__worker_counts counts;
     /* By anyone. */
     _Alignas(WEFT__CACHE_LINE) struct weft__runq queue;
     _Alignas(WEFT__CACHE_LINE) struct weft__wheel wheel;
     _Alignas(WEFT__CACHE_LINE) _Atomic uint32_t rest; /* enum weft__rest: the futex */
+    _Atomic int32_t n_sticky;    /* fibers that must stay on this thread */
     bool is_polling;             /* under idle.lock: sleeps in the poller */
     struct weft__worker *next_asleep; /* under idle.lock */
-    /* The watchdog's own. */
+    /* By the watchdog. */
+    _Alignas(WEFT__CACHE_LINE) _Atomic uint64_t due_run; /* the run that has lasted a tick */
     uint64_t seen_runs;
 };
 
 struct weft__node {
+    struct weft__sched *sched;
     struct weft__depot *depot;
     struct weft__overflow overflow;
     uint32_t index;
@@ -108,7 +104,6 @@ struct weft__sched {
     uint64_t seed;
     struct weft__stack_space *stacks;
     struct weft__poll *poll;
-    struct weft__epochs *epochs;
 
     /* idle.c */
     struct {
@@ -151,8 +146,10 @@ struct weft__sched_options {
     void (*warn)(void *arg, const char *text);
 };
 
-/* Threads run when it returns 0. On failure *sched is untouched. */
-int weft__sched_start(struct weft__sched **sched, const struct weft__sched_options *options);
+/* All but the threads; on failure *sched is untouched. */
+int weft__sched_new(struct weft__sched **sched, const struct weft__sched_options *options);
+/* The threads; on failure none runs. */
+int weft__sched_start(struct weft__sched *sched);
 /* Ends the threads. No fiber may be left that is not idle or gone: those still
  * queued never run. */
 void weft__sched_stop(struct weft__sched *sched);
@@ -184,8 +181,20 @@ enum weft__ready {
 /* Queue a fiber that nobody else has. From any thread; never switches. */
 void weft__fiber_ready(struct weft__sched *sched, struct weft__fiber *fiber, enum weft__ready how);
 
-/* Has this fiber had its worker for so long that others should run? Cheap. */
-bool weft__worker_is_due(struct weft__worker *worker);
+/* A sticky fiber begins (1) or ends (-1) there. From any thread. */
+static inline void weft__worker_add_sticky(struct weft__worker *worker, int32_t by)
+{
+    /* Relaxed: a blocking call that misses one that begins right now hands on
+     * a worker on which that one has not run. */
+    atomic_fetch_add_explicit(&worker->n_sticky, by, memory_order_relaxed);
+}
+
+/* Has the fiber that runs there had it for so long that others should? */
+bool weft__worker_is_due(const struct weft__worker *worker);
+
+/* First thing on any stack that was switched to: do what the one before it on
+ * this thread left to do. */
+void weft__worker_arrive(void);
 
 /* The base of every stack: runs fibers until the worker is handed over. */
 void weft__worker_base(void *unused);
@@ -195,13 +204,13 @@ void weft__worker_base(void *unused);
 /* There is new work in a queue that others can reach: wake a worker unless one
  * is looking already. Full fence inside. */
 void weft__idle_notify(struct weft__sched *sched);
+/* Wake this one, which alone can run what it was given. */
+void weft__idle_call(struct weft__worker *worker);
 /* Wake every sleeper (stop). */
 void weft__idle_notify_all(struct weft__sched *sched);
 /* This worker found nothing: search, then sleep. A fiber, or NULL when it must
  * look around itself or stop. */
 struct weft__fiber *weft__idle_wait(struct weft__worker *worker);
-/* Descriptor waiters appeared: somebody must poll. */
-void weft__idle_need_poller(struct weft__sched *sched);
 
 /* -- carrier.c ------------------------------------------------------------------ */
 

@@ -48,6 +48,7 @@
 #ifndef VALGRIND_STACK_REGISTER
 #define VALGRIND_STACK_REGISTER(low, high) 0
 #define VALGRIND_STACK_DEREGISTER(id) ((void)(id))
+#define RUNNING_ON_VALGRIND 0
 #endif
 
 #ifndef MADV_GUARD_INSTALL
@@ -363,6 +364,10 @@ static enum weft__stack_guard guard_kind(enum weft__stack_guard wish, size_t pag
 {
     if (wish != WEFT__GUARD_BEST && wish != WEFT__GUARD_MADVISE)
         return wish;
+    /* Valgrind keeps its own map, which installed guards are not in: it would
+     * fault itself where the program touches one. */
+    if (RUNNING_ON_VALGRIND)
+        return WEFT__GUARD_MPROTECT;
     return guard_install_works(page_size) ? WEFT__GUARD_MADVISE : WEFT__GUARD_MPROTECT;
 }
 

@@ -1,0 +1,338 @@
+/* idle.c - workers without work: search, sleep, and be woken in time.
+ *
+ * A worker that finds nothing of its own becomes a searcher, as long as fewer
+ * than half of the workers are; it looks through the others' queues, nearest
+ * first, a few times. Then it goes to the list of sleepers and sleeps on its
+ * futex, or, one of them, in the poller, until it is called or its next timer
+ * is due.
+ *
+ * No lost wake-up. Work is pushed by P and S goes to sleep:
+ *
+ *   P1  put the fiber in a queue           S1  n_searching - 1, if it was one
+ *   P2  full fence                         S2  enter the sleepers, n_asleep + 1
+ *   P3  read n_asleep and n_searching:     S3  full fence
+ *       wake one if some sleep and         S4  look at every queue again; work:
+ *       nobody searches                        leave the sleepers
+ *
+ *   Either P3 sees S2, or S4 sees P1: the fences order one before the other. P3
+ *   may see S2 and still wake nobody because a searcher T is counted. T has not
+ *   done its own S1 then as P sees it, so T's S4 comes after P1: T finds the
+ *   work or somebody has taken it. A searcher that finds work and is the last
+ *   one looks at P3 itself, since pushes may have relied on it.
+ *
+ * A waker counts the one it wakes as searching before that one runs, so that a
+ * burst of pushes wakes one worker, who wakes the next when it finds work.
+ *
+ * Run-next is not in this: its worker runs it next. A thief takes it only on
+ * its last pass and only from a worker that has not moved on since the first,
+ * so that two processes that play ping-pong are not torn apart.
+ *
+ * An idle runtime sleeps with no time-out and makes no system call.
+ *
+ * Ideas: Go's proc.go (spinning Ms, the same fences); tokio's idle.rs.
+ */
+#include "base/clock.h"
+#include "base/here.h"
+#include "sched/sched.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define WEFT__SEARCH_PASSES 4
+#define WEFT__SEARCH_PAUSES 200 /* between two passes: some 5 us */
+
+static void relax(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("isb");
+#endif
+}
+
+/* -- the futex -------------------------------------------------------------------- */
+
+static void futex_wait(_Atomic uint32_t *word, uint32_t value, int64_t timeout_ns)
+{
+    struct timespec timeout = {timeout_ns / WEFT__NS_PER_S, timeout_ns % WEFT__NS_PER_S};
+
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, timeout_ns < 0 ? NULL : &timeout, NULL, 0);
+}
+
+static void futex_wake(_Atomic uint32_t *word)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+/* -- looking ------------------------------------------------------------------------- */
+
+static bool rings_have_work(const struct weft__runq *queue)
+{
+    for (int p = 0; p < WEFT__N_PRIORITIES; p++)
+        /* Relaxed: the callers' fences order it. */
+        if (atomic_load_explicit(&queue->head[p], memory_order_relaxed) !=
+            atomic_load_explicit(&queue->tail[p], memory_order_relaxed))
+            return true;
+    return false;
+}
+
+static bool somewhere_is_work(struct weft__worker *worker)
+{
+    struct weft__sched *sched = worker->sched;
+
+    for (uint32_t i = 0; i < sched->n_workers; i++)
+        if (rings_have_work(&sched->workers[i]->queue))
+            return true;
+    for (uint32_t i = 0; i < sched->n_nodes; i++)
+        if (weft__overflow_size(&sched->nodes[i].overflow) > 0)
+            return true;
+    return weft__runq_has_sticky(&worker->queue) ||
+           atomic_load_explicit(&sched->stopping, memory_order_relaxed);
+}
+
+static void count_steal(struct weft__worker *worker, enum weft__distance distance, uint32_t n)
+{
+    atomic_fetch_add_explicit(&worker->counts.steals[distance], 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&worker->counts.stolen[distance], n, memory_order_relaxed);
+}
+
+/* One pass over the others, ring of distance by ring, beginning at random in
+ * each. */
+static struct weft__fiber *steal_pass(struct weft__worker *worker, bool is_last, const uint64_t *runs_before)
+{
+    struct weft__sched *sched = worker->sched;
+    const struct weft__topology *topology = &sched->topology;
+    const uint16_t *victims = weft__topology_victims(topology, worker->index);
+    uint32_t begin = 0;
+
+    for (enum weft__distance d = 0; d < WEFT__DISTANCES; d++) {
+        uint32_t end = weft__topology_ring_end(topology, worker->index, d);
+        uint32_t n = end - begin;
+        uint32_t first = weft__rand_below(&worker->rand, n);
+
+        for (uint32_t i = 0; i < n; i++) {
+            struct weft__worker *victim = sched->workers[victims[begin + (first + i) % n]];
+            bool stands_still =
+                is_last && runs_before[victim->index] ==
+                               atomic_load_explicit(&victim->counts.runs, memory_order_relaxed);
+            struct weft__fiber *fiber = weft__runq_steal(&victim->queue, &worker->queue, stands_still);
+
+            if (fiber != NULL) {
+                count_steal(worker, d, 1 + weft__runq_size(&worker->queue));
+                return fiber;
+            }
+        }
+        begin = end;
+    }
+    /* The other nodes' queues, once their own workers had their chance. */
+    if (is_last)
+        for (uint32_t i = 0; i < sched->n_nodes; i++) {
+            struct weft__fiber *fiber = weft__runq_refill(&worker->queue, &sched->nodes[i].overflow, 16);
+
+            if (fiber != NULL)
+                return fiber;
+        }
+    return NULL;
+}
+
+static struct weft__fiber *search(struct weft__worker *worker)
+{
+    struct weft__sched *sched = worker->sched;
+    uint64_t runs[sched->n_workers];
+
+    for (uint32_t i = 0; i < sched->n_workers; i++)
+        runs[i] = atomic_load_explicit(&sched->workers[i]->counts.runs, memory_order_relaxed);
+    for (int pass = 1; pass <= WEFT__SEARCH_PASSES; pass++) {
+        struct weft__fiber *fiber = steal_pass(worker, pass == WEFT__SEARCH_PASSES, runs);
+
+        if (fiber != NULL)
+            return fiber;
+        for (int i = 0; i < WEFT__SEARCH_PAUSES && pass < WEFT__SEARCH_PASSES; i++)
+            relax();
+        weft__worker_turn_timers(worker);
+        fiber = weft__runq_pop(&worker->queue);
+        if (fiber == NULL)
+            fiber = weft__runq_refill(&worker->queue, &worker->node->overflow, 16);
+        if (fiber != NULL)
+            return fiber;
+    }
+    return NULL;
+}
+
+/* -- searchers -------------------------------------------------------------------------- */
+
+static void begin_search(struct weft__worker *worker)
+{
+    struct weft__sched *sched = worker->sched;
+
+    if (worker->is_searching)
+        return; /* its waker has counted it */
+    /* Relaxed: too many or too few searchers is no error. */
+    if (2 * atomic_load_explicit(&sched->idle.n_searching, memory_order_relaxed) >= sched->n_workers)
+        return;
+    /* Seq_cst: in one order with the fences of P2 and S3. */
+    atomic_fetch_add_explicit(&sched->idle.n_searching, 1, memory_order_seq_cst);
+    worker->is_searching = true;
+}
+
+/* true when it was the last one. */
+static bool end_search(struct weft__worker *worker)
+{
+    if (!worker->is_searching)
+        return false;
+    worker->is_searching = false;
+    return atomic_fetch_sub_explicit(&worker->sched->idle.n_searching, 1, memory_order_seq_cst) == 1;
+}
+
+/* -- sleepers ------------------------------------------------------------------------------ */
+
+static void enter_sleepers(struct weft__worker *worker)
+{
+    struct weft__sched *sched = worker->sched;
+
+    weft__spin_acquire(&sched->idle.lock);
+    atomic_store_explicit(&worker->rest, WEFT__ASLEEP, memory_order_relaxed);
+    worker->next_asleep = sched->idle.asleep;
+    sched->idle.asleep = worker;
+    worker->is_polling = !sched->idle.has_poller && weft__poll_n_waiting(sched->poll) > 0;
+    if (worker->is_polling)
+        sched->idle.has_poller = true;
+    atomic_fetch_add_explicit(&sched->idle.n_asleep, 1, memory_order_seq_cst);
+    weft__spin_release(&sched->idle.lock);
+    atomic_thread_fence(memory_order_seq_cst); /* S3 */
+}
+
+/* Take a worker out of the list, if it is there. Under the lock. */
+static bool unlist(struct weft__sched *sched, struct weft__worker *worker)
+{
+    struct weft__worker **at = &sched->idle.asleep;
+
+    while (*at != NULL && *at != worker)
+        at = &(*at)->next_asleep;
+    if (*at == NULL)
+        return false;
+    *at = worker->next_asleep;
+    atomic_fetch_sub_explicit(&sched->idle.n_asleep, 1, memory_order_relaxed);
+    return true;
+}
+
+static void leave_sleepers(struct weft__worker *worker)
+{
+    struct weft__sched *sched = worker->sched;
+
+    weft__spin_acquire(&sched->idle.lock);
+    /* Not there any more: a waker took it out and counted it as a searcher. */
+    if (!unlist(sched, worker))
+        worker->is_searching = atomic_load_explicit(&worker->rest, memory_order_relaxed) == WEFT__CALLED;
+    if (worker->is_polling) {
+        worker->is_polling = false;
+        sched->idle.has_poller = false;
+    }
+    atomic_store_explicit(&worker->rest, WEFT__AWAKE, memory_order_relaxed);
+    weft__spin_release(&sched->idle.lock);
+}
+
+static void sleep_until(struct weft__worker *worker, int64_t when_ns)
+{
+    int64_t timeout_ns = -1;
+
+    if (when_ns != INT64_MAX) {
+        timeout_ns = when_ns - weft__clock_ns();
+        if (timeout_ns <= 0)
+            return;
+    }
+    atomic_fetch_add_explicit(&worker->counts.parks, 1, memory_order_relaxed);
+    if (worker->is_polling)
+        weft__poll_wait(worker->sched->poll, timeout_ns);
+    else
+        futex_wait(&worker->rest, WEFT__ASLEEP, timeout_ns);
+}
+
+struct weft__fiber *weft__idle_wait(struct weft__worker *worker)
+{
+    struct weft__sched *sched = worker->sched;
+    struct weft__fiber *fiber;
+
+    weft__worker_turn_timers(worker);
+    if (weft__poll_n_waiting(sched->poll) > 0)
+        weft__poll_wait(sched->poll, 0);
+    fiber = weft__runq_pop(&worker->queue);
+    if (fiber == NULL && sched->n_workers > 1) {
+        begin_search(worker);
+        if (worker->is_searching)
+            fiber = search(worker);
+    }
+    if (end_search(worker) && fiber != NULL)
+        weft__idle_notify(sched);
+    if (fiber != NULL)
+        return fiber;
+
+    enter_sleepers(worker);
+    /* Timers that were set since are fresh: wheel_next is 0, and no sleep. */
+    if (!somewhere_is_work(worker))
+        sleep_until(worker, weft__wheel_next(&worker->wheel));
+    leave_sleepers(worker);
+    weft__watchdog_wake(sched);
+    return NULL;
+}
+
+/* -- wakers --------------------------------------------------------------------------------- */
+
+/* Out of the list; lock held. */
+static void call_locked(struct weft__sched *sched, struct weft__worker *worker)
+{
+    bool is_polling = worker->is_polling;
+
+    unlist(sched, worker);
+    atomic_store_explicit(&worker->rest, WEFT__CALLED, memory_order_relaxed);
+    weft__spin_release(&sched->idle.lock);
+    if (is_polling)
+        weft__poll_wake(sched->poll);
+    else
+        futex_wake(&worker->rest);
+}
+
+void weft__idle_notify(struct weft__sched *sched)
+{
+    uint32_t nobody = 0;
+
+    atomic_thread_fence(memory_order_seq_cst); /* P2 */
+    /* Relaxed: ordered by the fence. */
+    if (atomic_load_explicit(&sched->idle.n_asleep, memory_order_relaxed) == 0 ||
+        atomic_load_explicit(&sched->idle.n_searching, memory_order_relaxed) != 0)
+        return;
+    if (!atomic_compare_exchange_strong_explicit(&sched->idle.n_searching, &nobody, 1,
+                                                 memory_order_seq_cst, memory_order_relaxed))
+        return;
+    weft__spin_acquire(&sched->idle.lock);
+    if (sched->idle.asleep == NULL) {
+        weft__spin_release(&sched->idle.lock);
+        /* They woke by themselves and look around now. */
+        atomic_fetch_sub_explicit(&sched->idle.n_searching, 1, memory_order_seq_cst);
+        return;
+    }
+    call_locked(sched, sched->idle.asleep);
+}
+
+void weft__idle_call(struct weft__worker *worker)
+{
+    struct weft__sched *sched = worker->sched;
+
+    atomic_thread_fence(memory_order_seq_cst); /* P2; S4 looks at the sticky inbox */
+    weft__spin_acquire(&sched->idle.lock);
+    if (atomic_load_explicit(&worker->rest, memory_order_relaxed) != WEFT__ASLEEP) {
+        weft__spin_release(&sched->idle.lock);
+        return;
+    }
+    atomic_fetch_add_explicit(&sched->idle.n_searching, 1, memory_order_seq_cst);
+    call_locked(sched, worker);
+}
+
+void weft__idle_notify_all(struct weft__sched *sched)
+{
+    for (uint32_t i = 0; i < sched->n_workers; i++)
+        weft__idle_call(sched->workers[i]);
+}

@@ -1,0 +1,153 @@
+/* watchdog.c - a thread that looks after workers that are late.
+ *
+ * A worker that runs one fiber for long does not look around. So once a tick,
+ * while anybody is awake, this thread
+ *   - fires the timers of workers that are late with them,
+ *   - polls descriptors when nobody has,
+ *   - notes which run has lasted a whole tick: weft_checkpoint gives way then,
+ *     and thieves may take what waits in that worker's run-next,
+ *   - wakes a sleeper when such a worker has fibers waiting.
+ *
+ * When everybody sleeps it ticks ever more slowly for about a second, then
+ * sleeps itself: an idle runtime makes no system call. Workers wake it when
+ * they wake.
+ *
+ *     word  0 asleep   1 awake   2 to end
+ */
+#include "base/clock.h"
+#include "base/here.h"
+#include "sched/sched.h"
+#include "weft/error.h"
+
+#include <linux/futex.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { ASLEEP, AWAKE, TO_END };
+
+#define WEFT__TICK_NS (1 * WEFT__NS_PER_MS)
+#define WEFT__TICK_MAX_NS (64 * WEFT__NS_PER_MS)
+#define WEFT__QUIET_NS WEFT__NS_PER_S
+
+static void wait_word(_Atomic uint32_t *word, uint32_t value, int64_t timeout_ns)
+{
+    struct timespec timeout = {timeout_ns / WEFT__NS_PER_S, timeout_ns % WEFT__NS_PER_S};
+
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, timeout_ns < 0 ? NULL : &timeout, NULL, 0);
+}
+
+static void look_at(struct weft__worker *worker, int64_t now_ns)
+{
+    uint64_t runs = atomic_load_explicit(&worker->counts.runs, memory_order_relaxed);
+
+    if (weft__wheel_due(&worker->wheel) < now_ns - WEFT__TICK_NS / 2)
+        weft__wheel_help(&worker->wheel, now_ns, UINT32_MAX);
+    if (runs != worker->seen_runs) {
+        worker->seen_runs = runs;
+        return;
+    }
+    /* Relaxed: a hint for the worker and for thieves. */
+    atomic_store_explicit(&worker->due_run, runs, memory_order_relaxed);
+    if (!weft__runq_is_empty(&worker->queue))
+        weft__idle_notify(worker->sched);
+}
+
+static void tick(struct weft__sched *sched)
+{
+    int64_t now_ns = weft__clock_ns();
+
+    for (uint32_t i = 0; i < sched->n_workers; i++)
+        if (atomic_load_explicit(&sched->workers[i]->rest, memory_order_relaxed) == WEFT__AWAKE)
+            look_at(sched->workers[i], now_ns);
+    if (!sched->idle.has_poller && weft__poll_n_waiting(sched->poll) > 0)
+        weft__poll_wait(sched->poll, 0);
+}
+
+static bool all_asleep(struct weft__sched *sched)
+{
+    return atomic_load_explicit(&sched->idle.n_asleep, memory_order_seq_cst) == sched->n_workers;
+}
+
+/* Nothing for a second: sleep until a worker wakes. */
+static void sleep_deep(struct weft__sched *sched)
+{
+    _Atomic uint32_t *word = &sched->watchdog.word;
+    uint32_t awake = AWAKE;
+
+    /* Seq_cst: say "asleep", then look whether somebody woke; a worker does
+     * the two the other way round (weft__watchdog_wake). */
+    if (!atomic_compare_exchange_strong_explicit(word, &awake, ASLEEP, memory_order_seq_cst,
+                                                 memory_order_relaxed))
+        return;
+    if (all_asleep(sched))
+        wait_word(word, ASLEEP, -1);
+    awake = ASLEEP;
+    atomic_compare_exchange_strong_explicit(word, &awake, AWAKE, memory_order_seq_cst,
+                                            memory_order_relaxed);
+}
+
+static void *watchdog_main(void *arg)
+{
+    struct weft__sched *sched = arg;
+    _Atomic uint32_t *word = &sched->watchdog.word;
+    int64_t period_ns = WEFT__TICK_NS, quiet_ns = 0;
+
+    pthread_setname_np(pthread_self(), "weft-watchdog");
+    while (atomic_load_explicit(word, memory_order_acquire) != TO_END) {
+        wait_word(word, AWAKE, period_ns);
+        if (!all_asleep(sched)) {
+            tick(sched);
+            period_ns = WEFT__TICK_NS;
+            quiet_ns = 0;
+            continue;
+        }
+        quiet_ns += period_ns;
+        if (period_ns < WEFT__TICK_MAX_NS)
+            period_ns *= 2;
+        if (quiet_ns >= WEFT__QUIET_NS) {
+            sleep_deep(sched);
+            period_ns = WEFT__TICK_NS;
+            quiet_ns = 0;
+        }
+    }
+    return NULL;
+}
+
+void weft__watchdog_wake(struct weft__sched *sched)
+{
+    _Atomic uint32_t *word = &sched->watchdog.word;
+    uint32_t asleep = ASLEEP;
+
+    /* Seq_cst, after n_asleep was lowered: see sleep_deep. */
+    if (atomic_load_explicit(word, memory_order_seq_cst) != ASLEEP)
+        return;
+    if (atomic_compare_exchange_strong_explicit(word, &asleep, AWAKE, memory_order_seq_cst,
+                                                memory_order_relaxed))
+        syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+int weft__watchdog_start(struct weft__sched *sched)
+{
+    sigset_t all, before;
+    int failed;
+
+    atomic_init(&sched->watchdog.word, AWAKE);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    failed = pthread_create(&sched->watchdog.thread, NULL, watchdog_main, sched);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    sched->watchdog.has_thread = !failed;
+    return -failed;
+}
+
+void weft__watchdog_stop(struct weft__sched *sched)
+{
+    if (!sched->watchdog.has_thread)
+        return;
+    atomic_store_explicit(&sched->watchdog.word, TO_END, memory_order_release);
+    syscall(SYS_futex, &sched->watchdog.word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    pthread_join(sched->watchdog.thread, NULL);
+    sched->watchdog.has_thread = false;
+}

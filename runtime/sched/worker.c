@@ -1,0 +1,318 @@
+/* worker.c - the loop: pick a fiber, run it, look around now and then.
+ *
+ * There is no stack of the scheduler's own. At the base of every stack is
+ * weft__worker_base, a loop that takes a fiber and runs it: a fiber without a
+ * stack is called right there, one with a stack is switched to. The loop keeps
+ * nothing across a run; it reads its worker afresh, and so adopts whatever
+ * worker carries the stack when the fiber's call comes back.
+ *
+ *   base on stack A           fiber f (new)         fiber g (holds stack B)
+ *     pick f, call it  ---->  runs on A
+ *                             parks: f keeps A
+ *                             pick g, switch  ----------->  goes on, on B
+ *                                                           ends: returns to
+ *                                                           B's base, which
+ *                                                           picks the next
+ *
+ * So a fiber that never parks costs a call, and one that parks and is followed
+ * by one that holds a stack costs one switch. When a parked fiber is followed
+ * by one without a stack, or by nothing, a fresh stack's base takes over.
+ *
+ * What must happen once a stack is left (publish the fiber that parked, put a
+ * stack away) is left in here->after, and done by whoever runs next on the
+ * thread: weft__worker_arrive().
+ *
+ * Looking around. Every WEFT__TICKS runs the base does what a plain pop does
+ * not: timers (one clock reading), the node's overflow queue first, readiness
+ * of descriptors. A worker with nothing in its ring looks around at once.
+ *
+ * Idea: the trampoline is Argobots' and Go's systemstack turned inside out:
+ * there, a scheduler's stack runs beside each worker and each park costs two
+ * switches.
+ */
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/here.h"
+#include "sched/context.h"
+#include "sched/sched.h"
+
+#include <sched.h>
+
+#define WEFT__TICKS 61       /* runs between two looks around; prime, so that
+                              * it falls in with no user's rhythm */
+#define WEFT__OVERFLOW_BATCH 64
+#define WEFT__TIMER_BATCH 256
+
+/* -- timers and descriptors ---------------------------------------------------- */
+
+void weft__worker_turn_timers(struct weft__worker *worker)
+{
+    if (weft__wheel_next(&worker->wheel) == INT64_MAX)
+        return;
+    weft__wheel_turn(&worker->wheel, weft__clock_ns(), WEFT__TIMER_BATCH);
+}
+
+static void look_around(struct weft__worker *worker)
+{
+    struct weft__poll *poll = worker->sched->poll;
+
+    worker->ticks = WEFT__TICKS;
+    worker->n_turns++;
+    weft__worker_turn_timers(worker);
+    /* Every fourth look: a system call. */
+    if ((worker->n_turns & 3) == 0 && weft__poll_n_waiting(poll) > 0)
+        weft__poll_wait(poll, 0);
+}
+
+/* -- picking ------------------------------------------------------------------------ */
+
+static struct weft__fiber *pick(struct weft__worker *worker)
+{
+    struct weft__fiber *fiber;
+
+    if (worker->pending != NULL) {
+        fiber = worker->pending;
+        worker->pending = NULL;
+        return fiber;
+    }
+    for (;;) {
+        if (--worker->ticks <= 0) {
+            look_around(worker);
+            /* The node's queue first, now and then, or it would starve while
+             * the ring is never empty. */
+            if (weft__overflow_size(&worker->node->overflow) > 0) {
+                fiber = weft__runq_refill(&worker->queue, &worker->node->overflow, 1);
+                if (fiber != NULL)
+                    return fiber;
+            }
+        }
+        fiber = weft__runq_pop(&worker->queue);
+        if (fiber != NULL)
+            return fiber;
+        fiber = weft__runq_refill(&worker->queue, &worker->node->overflow, WEFT__OVERFLOW_BATCH);
+        if (fiber != NULL)
+            return fiber;
+        fiber = weft__idle_wait(worker);
+        if (fiber != NULL)
+            return fiber;
+        /* Relaxed: stop wakes everybody after it has set the flag. */
+        if (atomic_load_explicit(&worker->sched->stopping, memory_order_relaxed))
+            return NULL;
+        worker->ticks = 1;
+    }
+}
+
+static void count_run(struct weft__worker *worker)
+{
+    /* Relaxed, and no read-modify-write: one writer, readers want a trend. */
+    uint64_t runs = atomic_load_explicit(&worker->counts.runs, memory_order_relaxed);
+
+    atomic_store_explicit(&worker->counts.runs, runs + 1, memory_order_relaxed);
+}
+
+/* -- switching ------------------------------------------------------------------------ */
+
+void weft__worker_arrive(void)
+{
+    struct weft__here *here = weft__here();
+    void (*after)(void *) = here->after;
+
+    if (after != NULL) {
+        here->after = NULL;
+        after(here->after_arg);
+    }
+}
+
+static void put_stack(void *stack)
+{
+    weft__stack_put(&weft__here()->worker->stacks, stack);
+}
+
+/* A stack that stands at its base, ready for a first switch. Out of memory,
+ * somebody else has to give one back first: there is nothing to unwind to. */
+static struct weft__stack *base_stack(struct weft__worker *worker, uint32_t class)
+{
+    struct weft__stack *stack;
+
+    while ((stack = weft__stack_get(&worker->stacks, class)) == NULL)
+        sched_yield();
+    weft__context_make(stack, weft__worker_base);
+    return stack;
+}
+
+/* Where a thread goes on with fiber: its stack, or a base that will call it. */
+static struct weft__stack *stack_for(struct weft__worker *worker, struct weft__fiber *fiber)
+{
+    struct weft__stack *stack = fiber != NULL ? fiber->stack : NULL;
+
+    if (stack != NULL) {
+        fiber->stack = NULL;
+        count_run(worker);
+        return stack;
+    }
+    worker->pending = fiber;
+    return base_stack(worker, fiber != NULL ? fiber->stack_class : 0);
+}
+
+void weft__worker_base(void *unused)
+{
+    (void)unused;
+    weft__worker_arrive();
+    for (;;) {
+        struct weft__here *here = weft__here();
+        struct weft__worker *worker = here->worker;
+        struct weft__fiber *fiber = pick(worker);
+
+        if (fiber == NULL) { /* stopping: back to the thread's own stack */
+            here->after = put_stack;
+            here->after_arg = here->stack;
+            weft__switch_last(here->stack, &here->carrier->native, NULL);
+        }
+        here->fiber = fiber;
+        if (fiber->stack == NULL && fiber->stack_class == here->stack->class) {
+            count_run(worker);
+            fiber->run(fiber);
+            /* Perhaps another thread now, and another worker. */
+            weft__here()->fiber = NULL;
+        } else {
+            struct weft__stack *mine = here->stack;
+
+            here->stack = stack_for(worker, fiber);
+            here->after = put_stack;
+            here->after_arg = mine;
+            weft__switch_last(mine, here->stack, NULL);
+        }
+    }
+}
+
+/* Leave the running fiber, with its stack, for `next` (NULL: for the base). */
+static void leave_for(struct weft__fiber *next, void (*after)(void *))
+{
+    struct weft__here *here = weft__here();
+    struct weft__fiber *self = here->fiber;
+    struct weft__stack *mine = here->stack;
+
+    self->stack = mine;
+    here->stack = stack_for(here->worker, next);
+    here->fiber = next;
+    here->after = after;
+    here->after_arg = self;
+    weft__switch(mine, here->stack, NULL);
+    weft__worker_arrive();
+}
+
+void weft__fiber_park(void (*commit)(void *fiber))
+{
+    struct weft__worker *worker = weft__here()->worker;
+    struct weft__fiber *next = NULL;
+
+    /* The quick way: whoever is next in the ring. What else there is to look
+     * at, the base looks at. */
+    if (worker->ticks > 1) {
+        next = weft__runq_pop(&worker->queue);
+        if (next != NULL)
+            worker->ticks--;
+    }
+    leave_for(next, commit);
+}
+
+static void requeue(void *fiber)
+{
+    struct weft__worker *worker = weft__here()->worker;
+
+    weft__fiber_ready(worker->sched, fiber, WEFT__READY_LAST);
+}
+
+bool weft__fiber_yield(void)
+{
+    struct weft__worker *worker = weft__here()->worker;
+    struct weft__fiber *next = NULL;
+
+    if (--worker->ticks <= 1) {
+        look_around(worker);
+        next = weft__runq_refill(&worker->queue, &worker->node->overflow, 1);
+    }
+    if (next == NULL)
+        next = weft__runq_pop(&worker->queue);
+    if (next == NULL)
+        next = weft__runq_refill(&worker->queue, &worker->node->overflow, WEFT__OVERFLOW_BATCH);
+    if (next == NULL)
+        return false;
+    leave_for(next, requeue);
+    return true;
+}
+
+/* At the base of a stack whose frames are gone; then it is a base like others. */
+static void rebased(void *arg)
+{
+    struct weft__here *here = weft__here();
+    void (*entry)(void *) = here->after;
+
+    here->after = NULL;
+    entry(arg);
+    weft__here()->fiber = NULL;
+    weft__worker_base(NULL);
+}
+
+_Noreturn void weft__fiber_rebase(void (*entry)(void *arg), void *arg)
+{
+    struct weft__here *here = weft__here();
+
+    weft__assert(here->after == NULL);
+    /* The word that carries things over a switch carries the function here. */
+    here->after = entry;
+    weft__context_rebase(here->stack, rebased, arg);
+}
+
+/* -- queueing ---------------------------------------------------------------------------- */
+
+static void ready_from_outside(struct weft__sched *sched, struct weft__fiber *fiber)
+{
+    /* A foreign thread has no node of its own: the fiber goes where it ran
+     * last, as far as that is known. */
+    uint32_t home = fiber->home < sched->n_workers ? fiber->home : 0;
+    struct weft__worker *worker = sched->workers[home];
+
+    weft__overflow_push_one(&worker->node->overflow, fiber);
+    weft__idle_notify(sched);
+}
+
+void weft__fiber_ready(struct weft__sched *sched, struct weft__fiber *fiber, enum weft__ready how)
+{
+    struct weft__worker *worker = weft__here()->worker;
+    uint32_t n_shed;
+
+    if (fiber->is_sticky && (worker == NULL || worker->index != fiber->home)) {
+        worker = sched->workers[fiber->home];
+        weft__runq_push_sticky(&worker->queue, fiber);
+        weft__idle_call(worker);
+        return;
+    }
+    if (worker == NULL) {
+        ready_from_outside(sched, fiber);
+        return;
+    }
+    fiber->home = worker->index;
+    if (how == WEFT__READY_NEXT) {
+        struct weft__fiber *before = atomic_load_explicit(&worker->queue.next, memory_order_relaxed);
+
+        n_shed = weft__runq_put_next(&worker->queue, fiber, &worker->node->overflow);
+        /* What run-next holds alone is this worker's business: it will run as
+         * soon as the fiber that runs now parks, and its data is here. The
+         * watchdog looks after it when that takes long. */
+        if (before == NULL && n_shed == 0)
+            return;
+    } else {
+        n_shed = weft__runq_put(&worker->queue, fiber, &worker->node->overflow);
+    }
+    if (n_shed > 0)
+        atomic_fetch_add_explicit(&worker->counts.overflows, n_shed, memory_order_relaxed);
+    weft__idle_notify(sched);
+}
+
+bool weft__worker_is_due(const struct weft__worker *worker)
+{
+    /* Relaxed: a hint from the watchdog; a run's number never comes again. */
+    return atomic_load_explicit(&worker->due_run, memory_order_relaxed) ==
+           atomic_load_explicit(&worker->counts.runs, memory_order_relaxed);
+}
