@@ -143,7 +143,7 @@ WEFT_API bool weft_receive(weft_term pattern, int64_t timeout_ms, weft_term *out
 #define WEFT__RECEIVE_EACH(each, message)                                     \
     for (struct weft__receive_each each                                       \
              __attribute__((cleanup(weft__receive_each_end))) =               \
-                 {weft__scope_unset(), false};                                \
+                 weft__receive_each_begin();                                  \
          !each.in_body;)                                                      \
         for (weft_term message = weft__receive_each_next(&each);              \
              each.in_body; each.in_body = false)
@@ -329,9 +329,17 @@ WEFT_API weft_term weft_processes(void);
 /* -- what the macros stand on ------------------------------------------------------ */
 
 struct weft__receive_each {
-    struct weft_scope scope;
+    struct weft_scope scope; /* of the body; region NULL: not entered */
     bool in_body;
 };
+static inline struct weft__receive_each weft__receive_each_begin(void)
+{
+    struct weft__receive_each each;
+
+    each.scope.region = NULL;
+    each.in_body = false;
+    return each;
+}
 WEFT_API weft_term weft__receive_each_next(struct weft__receive_each *each);
 WEFT_API void weft__receive_each_end(struct weft__receive_each *each);
 

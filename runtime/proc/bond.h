@@ -61,6 +61,9 @@ void weft__bond_remove(struct weft__proc *proc, struct weft__bond *bond);
 void weft__bond_each(struct weft__proc *proc, void (*visit)(struct weft__proc *proc, struct weft__bond *bond, void *arg),
                      void *arg);
 
+/* Free them all, without telling anybody. */
+void weft__bond_clear(struct weft__proc *proc);
+
 /* -- the verbs behind process.h, for the behaviours --------------------------------- */
 
 void weft__link(struct weft__proc *proc, weft_pid peer);   /* ends proc when peer is gone and it does not trap */

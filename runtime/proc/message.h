@@ -34,7 +34,8 @@ enum weft__message_kind {
 /* block.flags */
 enum {
     WEFT__BY_LINK = 1,      /* EXIT: from a link, not from weft_exit_signal */
-    WEFT__HAS_VALUE = 2     /* TASK_END: root is the result; else the reason it ended with */
+    WEFT__HAS_VALUE = 2,    /* TASK_END: root is the result; else the reason it ended with */
+    WEFT__IS_EXIT = 4       /* MESSAGE: an exit signal that was trapped */
 };
 
 struct weft__message {
@@ -46,13 +47,20 @@ struct weft__message {
     weft_term root;
 };
 
-/* A message of that kind with root a copy of the term (weft_none: no root) and
- * `extra` more bytes after it (8-aligned, at *room when asked). NULL: no memory. */
+/* A message of that kind whose root is a copy of the term; weft_none: no root.
+ * NULL: the term cannot be sent (*refusal says why), or there is no memory
+ * (its problem is WEFT__COPY_OK then). */
 struct weft__message *weft__message_new(enum weft__message_kind kind, weft_term term,
                                         struct weft__copy_refusal *refusal);
-/* A tuple of n elements in the message, each a copy. */
+#define WEFT__MESSAGE_TUPLE_MAX 8
+/* The same with a tuple of n elements, each copied, as root: the tuple itself
+ * need not be built first. */
 struct weft__message *weft__message_tuple(enum weft__message_kind kind, const weft_term *elements,
                                           size_t n, struct weft__copy_refusal *refusal);
+static inline struct weft__message *weft__message_next(struct weft__message *message)
+{
+    return (struct weft__message *)(void *)message->block.next; /* the block comes first */
+}
 static inline void weft__message_free(struct weft__message *message)
 {
     weft__block_free(&message->block);
@@ -69,5 +77,7 @@ bool weft__message_send(struct weft__proc *to, weft_pid pid, struct weft__messag
 void weft__mailbox_append(struct weft__proc *proc, struct weft__message *message);
 /* Take out; it belongs to the caller then. */
 void weft__mailbox_remove(struct weft__proc *proc, struct weft__message *message);
+/* Free all that is in it. */
+void weft__mailbox_clear(struct weft__proc *proc);
 
 #endif

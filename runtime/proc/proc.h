@@ -85,11 +85,12 @@ enum weft__proc_kind {
 /* flags; by the process alone */
 enum {
     WEFT__TRAPS = 1,          /* trap_exit */
-    WEFT__IN_DEFERS = 2,      /* ending: its defers run */
-    WEFT__IN_BLOCKING = 4,    /* inside weft_blocking */
-    WEFT__DOOMED = 8,         /* a fatal signal was accepted; `reason` says which */
-    WEFT__IS_TASK = 16,       /* tells its result to task_owner (proc/task_bond) */
-    WEFT__HAS_NAME = 32
+    WEFT__IN_BLOCKING = 2,    /* inside weft_blocking */
+    WEFT__DOOMED = 4,         /* a fatal signal was accepted; `reason` says which */
+    WEFT__IS_TASK = 8,        /* tells its end to its parent, under task_ref */
+    WEFT__NOT_BEGUN = 16,
+    WEFT__RETURNED = 32,      /* of a task: `reason` is its result */
+    WEFT__ENDS = 64           /* its end is under way */
 };
 
 struct weft__proc {
@@ -98,15 +99,15 @@ struct weft__proc {
     /* By anyone. */
     _Atomic uint64_t state;
     _Atomic(struct weft__message *) inbox; /* newest first */
-    /* Set by init. */
-    weft_pid pid;
+    _Atomic uint64_t name;              /* bits of the atom it is registered as, or 0 */
+    _Atomic uint32_t word;              /* a guest's futex: 1 when woken */
     /* By the process alone from here on (its worker, while it runs). */
     uint32_t flags;
+    weft_pid pid;                       /* set by init */
     uint32_t n_messages;                /* in the mailbox */
     struct {                            /* oldest first, two ways */
         struct weft__message *first, *last;
-        struct weft__message *mark;     /* the last one there when mark_ref was made; NULL: none was */
-        uint64_t mark_ref;              /* bits of that reference, or 0 */
+        struct weft__message *mark;     /* the last one there when the newest reference was made */
     } mailbox;
     struct weft__region region;
     union {
@@ -114,7 +115,10 @@ struct weft__proc {
         weft_handler_fn *handler;
     } entry;
     void *state_of_handler;
-    struct weft__message *start;        /* the argument's block, until it begins; or NULL */
+    union {
+        struct weft__message *start;    /* NOT_BEGUN: the argument's memory, or NULL */
+        struct weft__wait *wait;        /* later: whose timer is set, or NULL */
+    };
     struct {                            /* links, monitors, aliases: bond.h */
         struct weft__bond **buckets;    /* NULL: one_list is all there is */
         struct weft__bond *one_list;
@@ -124,13 +128,15 @@ struct weft__proc {
     struct weft__extra *extra;          /* what few processes have */
     uint64_t ref_counter;               /* never goes back, over all serials */
     weft_pid parent;
-    weft_term reason;                   /* DOOMED or ending: in memory of the region or of a block it adopted */
+    union {
+        weft_term arg;                  /* of a function, until it begins */
+        weft_term reason;               /* DOOMED or ending: in memory of the region */
+    };
     uint64_t task_ref;                  /* IS_TASK: the reference its owner knows */
 };
 
 /* What few processes have; made at first need. */
 struct weft__extra {
-    weft_atom name;
     char label[65];
     weft_term dictionary;      /* a kept map, or weft_none */
     weft_term callers;         /* a kept list of pids: who this works for; or weft_none */
@@ -163,6 +169,8 @@ struct weft__proc *weft__proc_here(void);
 /* The same, for a call that cannot do without: never NULL. `call` is the public
  * function's name. */
 struct weft__proc *weft__proc_need(const char *call);
+/* The same for a call that may park: not inside weft_blocking, not in a defer. */
+struct weft__proc *weft__proc_need_parkable(const char *call);
 
 /* The live process of a pid, for those who check its serial themselves: the
  * control block of the slot; NULL when pid is no local pid of this runtime. */
@@ -183,6 +191,18 @@ _Noreturn void weft__proc_exit(struct weft__proc *proc, weft_term reason);
 _Noreturn void weft__proc_badarg(const char *call, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 _Noreturn void weft__proc_system_limit(const char *call, const char *what);
+
+/* -- the state word's verbs (state.c) --------------------------------------------------- */
+
+/* Publish a parked process: WAITING or PARKED. false: something is there for it
+ * already and it is still ACTIVE, the caller's to run or queue; true: another
+ * thread may run it from now on. */
+bool weft__proc_commit_park(struct weft__proc *proc, enum weft__state how);
+/* This thread runs that process now; it runs none. */
+void weft__proc_enter(struct weft__proc *proc);
+void weft__proc_leave(void);
+/* A fatal signal is on its way that nothing can hold up: is_alive says no. */
+void weft__proc_mark_killed(struct weft__proc *proc, weft_pid pid);
 
 /* -- waiting ------------------------------------------------------------------------- */
 
@@ -214,6 +234,10 @@ void weft__proc_unpark(weft_pid pid);
 /* Take the token if it is there. By the process itself. */
 bool weft__proc_take_token(struct weft__proc *proc);
 
+/* The hooks of the term room (term/fail.h). */
+void weft__term_misused(const char *call, const char *mistake);
+void weft__term_out_of_memory(size_t size);
+
 /* -- signals --------------------------------------------------------------------------- */
 
 /* Move the inbox to the mailbox, act on signals. By the process itself. Does
@@ -228,9 +252,10 @@ void weft__proc_obey(struct weft__proc *proc);
 void *weft__owned_alloc(struct weft__proc *proc, size_t size); /* NULL: out of memory; not cleared */
 void weft__owned_free(struct weft__proc *proc, void *at);
 
-struct weft__extra *weft__proc_extra(struct weft__proc *proc); /* made at need */
+struct weft__extra *weft__proc_extra(struct weft__proc *proc); /* made at need; NULL: no memory */
+void weft__extra_free(struct weft__proc *proc);
 
-/* A name in reports: the registered name, or the pid, and the label. */
-void weft__proc_describe(struct weft__proc *proc, char *text, size_t size);
+/* Give its name back, before anybody hears of its end (register.c). */
+void weft__register_end(struct weft__proc *proc);
 
 #endif

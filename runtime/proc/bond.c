@@ -1,0 +1,150 @@
+#include "proc/bond.h"
+
+#include <string.h>
+
+#include "base/here.h"
+#include "base/slab.h"
+#include "proc/proc.h"
+
+#define LIST_MAX 6 /* bonds in the one list before there are buckets */
+
+static uint32_t bucket_of(uint64_t key, uint32_t n_buckets)
+{
+    /* Fibonacci hashing: references of one process differ in low bits. */
+    return (uint32_t)((key * UINT64_C(0x9E3779B97F4A7C15)) >> 32) & (n_buckets - 1);
+}
+
+static struct weft__bond **list_of(struct weft__proc *proc, uint64_t key)
+{
+    if (proc->bonds.buckets == NULL)
+        return &proc->bonds.one_list;
+    return &proc->bonds.buckets[bucket_of(key, proc->bonds.n_buckets)];
+}
+
+static size_t buckets_size(uint32_t n)
+{
+    return n * sizeof(struct weft__bond *);
+}
+
+static void move_list(struct weft__bond *list, struct weft__bond **buckets, uint32_t n)
+{
+    struct weft__bond *next;
+
+    for (; list != NULL; list = next) {
+        struct weft__bond **at = &buckets[bucket_of(list->key, n)];
+
+        next = list->next;
+        list->next = *at;
+        *at = list;
+    }
+}
+
+/* More buckets; without memory the lists are longer, that is all. */
+static void grow(struct weft__proc *proc)
+{
+    uint32_t n_before = proc->bonds.n_buckets;
+    uint32_t n = n_before == 0 ? 4 * LIST_MAX / 3 * 2 : 2 * n_before;
+    struct weft__cache *cache = weft__here()->cache;
+    struct weft__bond **buckets;
+
+    while ((n & (n - 1)) != 0)
+        n += n & -n;
+    buckets = weft__slab_alloc(cache, buckets_size(n));
+    if (buckets == NULL)
+        return;
+    memset(buckets, 0, buckets_size(n));
+    move_list(proc->bonds.one_list, buckets, n);
+    for (uint32_t i = 0; i < n_before; i++)
+        move_list(proc->bonds.buckets[i], buckets, n);
+    if (n_before != 0)
+        weft__slab_free(cache, proc->bonds.buckets, buckets_size(n_before));
+    proc->bonds.one_list = NULL;
+    proc->bonds.buckets = buckets;
+    proc->bonds.n_buckets = n;
+}
+
+struct weft__bond *weft__bond_add(struct weft__proc *proc, enum weft__bond_kind kind, uint64_t key,
+                                  uint64_t peer)
+{
+    struct weft__bond *bond = weft__slab_alloc(weft__here()->cache, sizeof *bond);
+    struct weft__bond **list;
+
+    if (bond == NULL)
+        return NULL;
+    memset(bond, 0, sizeof *bond);
+    bond->key = key;
+    bond->peer = peer;
+    bond->kind = (uint8_t)kind;
+    if (++proc->bonds.n > LIST_MAX && proc->bonds.n > proc->bonds.n_buckets)
+        grow(proc);
+    list = list_of(proc, key);
+    bond->next = *list;
+    *list = bond;
+    return bond;
+}
+
+struct weft__bond *weft__bond_find(struct weft__proc *proc, uint64_t key)
+{
+    struct weft__bond *bond = *list_of(proc, key);
+
+    while (bond != NULL && bond->key != key)
+        bond = bond->next;
+    return bond;
+}
+
+void weft__bond_remove(struct weft__proc *proc, struct weft__bond *bond)
+{
+    struct weft__cache *cache = weft__here()->cache;
+    struct weft__bond **at = list_of(proc, bond->key);
+
+    while (*at != bond)
+        at = &(*at)->next;
+    *at = bond->next;
+    weft__slab_free(cache, bond, sizeof *bond);
+    if (--proc->bonds.n == 0 && proc->bonds.n_buckets > 64) {
+        weft__slab_free(cache, proc->bonds.buckets, buckets_size(proc->bonds.n_buckets));
+        proc->bonds.buckets = NULL;
+        proc->bonds.n_buckets = 0;
+    }
+}
+
+static void each_in(struct weft__proc *proc, struct weft__bond *bond,
+                    void (*visit)(struct weft__proc *, struct weft__bond *, void *), void *arg)
+{
+    struct weft__bond *next;
+
+    for (; bond != NULL; bond = next) {
+        next = bond->next;
+        visit(proc, bond, arg);
+    }
+}
+
+void weft__bond_each(struct weft__proc *proc,
+                     void (*visit)(struct weft__proc *proc, struct weft__bond *bond, void *arg),
+                     void *arg)
+{
+    /* The table is not replaced meanwhile: visit adds none, and the last
+     * remove, which may drop the buckets, ends the walk. */
+    uint32_t n_buckets = proc->bonds.n_buckets;
+
+    each_in(proc, proc->bonds.one_list, visit, arg);
+    for (uint32_t i = 0; i < n_buckets && proc->bonds.buckets != NULL; i++)
+        each_in(proc, proc->bonds.buckets[i], visit, arg);
+}
+
+static void free_bond(struct weft__proc *proc, struct weft__bond *bond, void *arg)
+{
+    (void)proc;
+    weft__slab_free(arg, bond, sizeof *bond);
+}
+
+void weft__bond_clear(struct weft__proc *proc)
+{
+    struct weft__cache *cache = weft__here()->cache;
+
+    if (proc->bonds.n > 0)
+        weft__bond_each(proc, free_bond, cache);
+    if (proc->bonds.buckets != NULL)
+        weft__slab_free(cache, proc->bonds.buckets, buckets_size(proc->bonds.n_buckets));
+    memset(&proc->bonds, 0, sizeof proc->bonds);
+}

@@ -1,0 +1,398 @@
+/* life.c - how a process begins, runs and ends.
+ *
+ * The end, in this order:
+ *   1  no frame of it is left: it stands at a stack's base, or never had one
+ *   2  its defers run; it is still linked, but is_alive says no
+ *   3  its name is free
+ *   4  ENDING: nobody's signal is taken any more; those that came are answered
+ *   5  exit signals to links, then DOWN to monitors, its result to its owner
+ *   6  its memory goes, its slot is free under the next serial
+ *
+ * Defers come first, because whoever hears of the end may start a successor at
+ * once, and what the process held (a port, a file) should be free by then.
+ */
+#include "proc/life.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/here.h"
+#include "proc/bond.h"
+#include "proc/guest.h"
+#include "proc/message.h"
+#include "proc/owned.h"
+#include "proc/runtime.h"
+#include "proc/signal.h"
+#include "weft/error.h"
+
+#define HANDLER_MESSAGES 64 /* in one go, then others run */
+
+void (*weft__life_ending)(struct weft__proc *proc);
+
+static struct weft__slots *slots_here(struct weft__runtime *runtime)
+{
+    struct weft__worker *worker = weft__here()->worker;
+
+    return worker != NULL ? &runtime->slots[worker->index] : NULL;
+}
+
+/* -- the end ----------------------------------------------------------------------- */
+
+static void tell_bond(struct weft__proc *proc, struct weft__bond *bond, void *arg)
+{
+    enum weft__bond_kind kind = *(enum weft__bond_kind *)arg;
+
+    if (bond->kind != kind)
+        return;
+    switch (kind) {
+    case WEFT__BOND_LINK:
+        weft__signal_exit_by_link(proc, weft__term(bond->peer));
+        break;
+    case WEFT__BOND_WATCHER:
+        weft__signal_down(proc, weft__term(bond->peer), bond->key, proc->reason);
+        break;
+    case WEFT__BOND_MONITOR:
+        weft__signal_demonitor(proc, weft__term(bond->peer), bond->key);
+        break;
+    default:
+        break;
+    }
+}
+
+static void tell(struct weft__proc *proc, enum weft__bond_kind kind)
+{
+    if (proc->bonds.n > 0)
+        weft__bond_each(proc, tell_bond, &kind);
+}
+
+static void set_state(struct weft__proc *proc, uint64_t serial, enum weft__state run)
+{
+    /* Release, with senders' look; seq_cst as it is (2)'s counterpart: who
+     * pushed before this is drained below, who pushes later sees it. */
+    atomic_store_explicit(&proc->state, serial << WEFT__SERIAL_SHIFT | run, memory_order_seq_cst);
+}
+
+void weft__life_end(struct weft__proc *proc, weft_term reason)
+{
+    struct weft__runtime *runtime = weft__runtime();
+    uint64_t serial = weft__pid_serial(proc->pid);
+
+    proc->reason = reason;
+    proc->flags |= WEFT__ENDS;
+    if (proc->flags & WEFT__NOT_BEGUN) {
+        if (proc->start != NULL)
+            weft__message_free(proc->start);
+    } else if (proc->wait != NULL) {
+        weft__wait_end(proc->wait);
+    }
+    if (proc->owned != NULL) {
+        atomic_fetch_or_explicit(&proc->state, WEFT__KILLED, memory_order_seq_cst);
+        weft__owned_run_defers(&proc->owned);
+    }
+    if (weft__life_ending != NULL)
+        weft__life_ending(proc);
+    if (atomic_load_explicit(&proc->name, memory_order_relaxed) != 0)
+        weft__register_end(proc);
+
+    if (atomic_load_explicit(&proc->inbox, memory_order_acquire) != NULL)
+        weft__proc_drain(proc); /* links and monitors that were asked for in time */
+    set_state(proc, serial, WEFT__ENDING);
+    weft__signal_drop_inbox(proc);
+
+    tell(proc, WEFT__BOND_LINK);
+    if (proc->flags & WEFT__IS_TASK)
+        weft__signal_task_end(proc);
+    tell(proc, WEFT__BOND_WATCHER);
+    tell(proc, WEFT__BOND_MONITOR);
+
+    weft__mailbox_clear(proc);
+    weft__bond_clear(proc);
+    weft__region_destroy(&proc->region);
+    weft__owned_clear(&proc->owned);
+    if (proc->extra != NULL)
+        weft__extra_free(proc);
+    if (proc->fiber.is_sticky)
+        weft__worker_add_sticky(runtime->sched->workers[proc->fiber.home], -1);
+    set_state(proc, serial + 1, WEFT__FREE);
+    weft__table_give(&runtime->table, slots_here(runtime), proc);
+    weft__runtime_process_ended(runtime);
+}
+
+/* -- running ------------------------------------------------------------------------- */
+
+/* Doomed, by a signal that came before it ran or while it held no stack. */
+static bool is_doomed(struct weft__proc *proc)
+{
+    /* Relaxed: a signal that comes later is seen at the next look. */
+    if (atomic_load_explicit(&proc->state, memory_order_relaxed) & WEFT__EVENT_SIGNAL)
+        weft__proc_drain(proc);
+    return (proc->flags & WEFT__DOOMED) != 0;
+}
+
+static void run_function(struct weft__fiber *fiber)
+{
+    struct weft__proc *proc = (struct weft__proc *)(void *)fiber;
+    weft_term result, arg = proc->arg;
+
+    weft__proc_enter(proc);
+    if (is_doomed(proc)) {
+        weft__life_end(proc, proc->reason);
+        weft__proc_leave();
+        return;
+    }
+    proc->flags &= ~(uint32_t)WEFT__NOT_BEGUN;
+    if (proc->start != NULL)
+        weft__region_adopt(&proc->region, &proc->start->block);
+    proc->wait = NULL;
+    result = proc->entry.fn(arg);
+    if (proc->flags & WEFT__IS_TASK) {
+        proc->flags |= WEFT__RETURNED;
+        weft__life_end(proc, result);
+    } else {
+        weft__life_end(proc, WEFT_ATOM("normal"));
+    }
+    weft__proc_leave();
+}
+
+/* One message; false: the process is to end, normally. */
+static bool handle(struct weft__proc *proc, struct weft__message *message)
+{
+    weft_scope scope;
+    bool goes_on;
+
+    weft__mailbox_remove(proc, message);
+    weft__scope_enter(&scope, &proc->region);
+    weft__region_adopt(&proc->region, &message->block);
+    goes_on = proc->entry.handler(proc->state_of_handler, message->root);
+    weft__scope_leave(&scope);
+    return goes_on;
+}
+
+static void run_handler(struct weft__fiber *fiber)
+{
+    struct weft__proc *proc = (struct weft__proc *)(void *)fiber;
+    int n = 0;
+
+    weft__proc_enter(proc);
+    for (;;) {
+        struct weft__message *message;
+
+        if (is_doomed(proc)) {
+            weft__life_end(proc, proc->reason);
+            break;
+        }
+        if (proc->mailbox.first == NULL)
+            weft__proc_drain(proc);
+        if (proc->flags & WEFT__DOOMED)
+            continue;
+        message = weft__mailbox_first(proc);
+        if (message == NULL) {
+            /* It holds no stack: it parks by leaving. From here on another
+             * thread may run it. */
+            weft__proc_take_token(proc);
+            weft__proc_leave();
+            if (weft__proc_commit_park(proc, WEFT__WAITING))
+                return;
+            weft__proc_enter(proc);
+            continue;
+        }
+        if (!handle(proc, message)) {
+            weft__life_end(proc, WEFT_ATOM("normal"));
+            break;
+        }
+        if (++n == HANDLER_MESSAGES) {
+            weft__proc_leave();
+            weft__fiber_ready(weft__runtime()->sched, fiber, WEFT__READY_LAST);
+            return;
+        }
+    }
+    weft__proc_leave();
+}
+
+static void end_rebased(void *arg)
+{
+    struct weft__proc *proc = arg;
+
+    weft__life_end(proc, proc->reason);
+    weft__proc_leave();
+}
+
+_Noreturn void weft__proc_exit(struct weft__proc *proc, weft_term reason)
+{
+    if (proc->fiber.kind == WEFT__PROC_GUEST)
+        weft__guest_exit(reason);
+    if (proc->flags & WEFT__IN_BLOCKING) {
+        proc->flags &= ~(uint32_t)WEFT__IN_BLOCKING;
+        proc->reason = reason;
+        weft__proc_leave();
+        weft__blocking_leave();
+        weft__proc_enter(proc);
+    }
+    weft__check((proc->flags & WEFT__ENDS) == 0); /* a defer must not exit: see weft_defer */
+    proc->reason = reason;
+    weft__fiber_rebase(end_rebased, proc);
+}
+
+void weft__proc_obey(struct weft__proc *proc)
+{
+    if (is_doomed(proc))
+        weft__proc_exit(proc, proc->reason);
+}
+
+/* -- the beginning ------------------------------------------------------------------------ */
+
+static void begin(struct weft__proc *proc, struct weft__runtime *runtime)
+{
+    uint64_t serial = weft__state_serial(atomic_load_explicit(&proc->state, memory_order_relaxed));
+
+    memset((char *)proc + offsetof(struct weft__proc, flags), 0,
+           offsetof(struct weft__proc, ref_counter) - offsetof(struct weft__proc, flags));
+    atomic_store_explicit(&proc->name, 0, memory_order_relaxed);
+    proc->pid = weft__pid_make(weft__table_slot(&runtime->table, proc), serial);
+    proc->parent = weft_none;
+    proc->arg = weft_none;
+    proc->task_ref = 0;
+    proc->fiber.next = NULL;
+    proc->fiber.stack = NULL;
+    proc->fiber.is_sticky = 0;
+    proc->fiber.stack_class = 0;
+    /* Whatever late senders left for the one before: the first drain drops it. */
+    set_state(proc, serial, WEFT__ACTIVE);
+}
+
+struct weft__proc *weft__life_begin_guest(struct weft__runtime *runtime)
+{
+    struct weft__proc *proc = weft__table_take(&runtime->table, NULL);
+
+    if (proc == NULL)
+        return NULL;
+    proc->fiber.kind = WEFT__PROC_GUEST;
+    begin(proc, runtime);
+    return proc;
+}
+
+/* The two sides of what ties child and parent from the start. 0 or WEFT_ENOMEM. */
+static int tie(struct weft__proc *parent, struct weft__proc *child, const struct weft__spawn *spawn)
+{
+    uint64_t parent_bits = parent->pid.bits, child_bits = child->pid.bits;
+
+    if (spawn->options->link) {
+        if (weft__bond_add(parent, WEFT__BOND_LINK, child_bits, child_bits) == NULL ||
+            weft__bond_add(child, WEFT__BOND_LINK, parent_bits, parent_bits) == NULL)
+            return WEFT_ENOMEM;
+    }
+    if (spawn->options->monitor != NULL) {
+        weft_ref ref = weft__make_ref(parent);
+
+        if (weft__bond_add(parent, WEFT__BOND_MONITOR, ref.bits, child_bits) == NULL ||
+            weft__bond_add(child, WEFT__BOND_WATCHER, ref.bits, parent_bits) == NULL)
+            return WEFT_ENOMEM;
+        *spawn->options->monitor = ref;
+    }
+    if (spawn->is_task) {
+        weft_ref ref = weft__make_ref(parent);
+
+        if (weft__bond_add(parent, WEFT__BOND_TASK, ref.bits, child_bits) == NULL)
+            return WEFT_ENOMEM;
+        child->flags |= WEFT__IS_TASK;
+        child->task_ref = ref.bits;
+        *spawn->task_ref = ref;
+    }
+    return 0;
+}
+
+static int fill(struct weft__proc *parent, struct weft__proc *child, const struct weft__spawn *spawn)
+{
+    const struct weft_spawn_options *options = spawn->options;
+    struct weft__worker *worker = weft__here()->worker;
+
+    child->parent = parent->pid;
+    child->fiber.priority = (uint8_t)options->priority;
+    child->fiber.home = worker != NULL ? worker->index : 0;
+    child->fiber.is_sticky = options->sticky;
+    child->fiber.stack_class = (uint8_t)weft__stack_class_for(options->stack_size);
+    if (spawn->kind == WEFT__PROC_HANDLER) {
+        child->entry.handler = spawn->handler;
+        child->fiber.run = run_handler;
+        child->state_of_handler = spawn->state;
+        if (options->state_size > 0) {
+            child->state_of_handler = weft__owned_alloc(child, options->state_size);
+            if (child->state_of_handler == NULL)
+                return WEFT_ENOMEM;
+            memcpy(child->state_of_handler, spawn->state, options->state_size);
+        }
+    } else {
+        child->flags |= WEFT__NOT_BEGUN;
+        child->entry.fn = spawn->fn;
+        child->fiber.run = run_function;
+        child->arg = spawn->arg;
+        if (weft__is_memory(spawn->arg) || weft__is_special(spawn->arg)) {
+            struct weft__copy_refusal refusal;
+
+            child->start = weft__message_new(WEFT__MESSAGE, spawn->arg, &refusal);
+            if (child->start == NULL) {
+                child->flags &= ~(uint32_t)WEFT__NOT_BEGUN;
+                return refusal.problem == WEFT__COPY_OK ? WEFT_ENOMEM : WEFT_EBADTERM;
+            }
+            child->arg = child->start->root;
+        }
+    }
+    if (options->label != NULL) {
+        struct weft__extra *extra = weft__proc_extra(child);
+
+        if (extra == NULL)
+            return WEFT_ENOMEM;
+        snprintf(extra->label, sizeof extra->label, "%s", options->label);
+    }
+    return tie(parent, child, spawn);
+}
+
+/* Nobody has seen it: no signals, but the parent's bonds with it go. */
+static void unmake(struct weft__runtime *runtime, struct weft__proc *parent, struct weft__proc *child)
+{
+    struct weft__bond *bond = weft__bond_find(parent, child->pid.bits);
+    uint64_t serial = weft__pid_serial(child->pid);
+
+    if (bond != NULL)
+        weft__bond_remove(parent, bond);
+    if (child->task_ref != 0 && (bond = weft__bond_find(parent, child->task_ref)) != NULL)
+        weft__bond_remove(parent, bond);
+    if ((child->flags & WEFT__NOT_BEGUN) && child->start != NULL)
+        weft__message_free(child->start);
+    weft__bond_clear(child);
+    weft__owned_clear(&child->owned);
+    if (child->extra != NULL)
+        weft__extra_free(child);
+    set_state(child, serial + 1, WEFT__FREE);
+    weft__table_give(&runtime->table, slots_here(runtime), child);
+}
+
+weft_pid weft__proc_spawn(struct weft__proc *parent, const struct weft__spawn *spawn, int *code)
+{
+    struct weft__runtime *runtime = weft__runtime();
+    struct weft__proc *child = weft__table_take(&runtime->table, slots_here(runtime));
+    weft_pid pid;
+
+    if (child == NULL) {
+        *code = WEFT_ELIMIT;
+        return weft_none;
+    }
+    child->fiber.kind = (uint8_t)spawn->kind;
+    begin(child, runtime);
+    *code = fill(parent, child, spawn);
+    if (*code != 0) {
+        unmake(runtime, parent, child);
+        return weft_none;
+    }
+    if (spawn->prepare != NULL)
+        spawn->prepare(child, spawn->prepare_arg);
+    pid = child->pid;
+    if (child->fiber.is_sticky)
+        weft__worker_add_sticky(runtime->sched->workers[child->fiber.home], 1);
+    /* A handler with no mail has nothing to run: it is born waiting. */
+    if (spawn->kind == WEFT__PROC_HANDLER && weft__proc_commit_park(child, WEFT__WAITING))
+        return pid;
+    weft__fiber_ready(runtime->sched, &child->fiber, WEFT__READY_LAST);
+    return pid;
+}

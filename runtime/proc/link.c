@@ -1,0 +1,246 @@
+/* link.c - links, monitors, aliases, exit signals: the calls. */
+#include <stdio.h>
+
+#include "base/here.h"
+#include "proc/bond.h"
+#include "proc/message.h"
+#include "proc/proc.h"
+#include "proc/runtime.h"
+#include "proc/signal.h"
+#include "weft/error.h"
+
+static struct weft__bond *add(struct weft__proc *proc, enum weft__bond_kind kind, uint64_t key,
+                              uint64_t peer, const char *call)
+{
+    struct weft__bond *bond = weft__bond_add(proc, kind, key, peer);
+
+    if (bond == NULL)
+        weft__proc_system_limit(call, "no memory");
+    return bond;
+}
+
+/* -- references ------------------------------------------------------------------ */
+
+weft_ref weft__make_ref(struct weft__proc *proc)
+{
+    weft_ref ref = weft__ref_make(weft__pid_slot(proc->pid), ++proc->ref_counter);
+
+    /* What is in the mailbox now is older than the reference: a receive that
+     * asks for it may begin after that. */
+    proc->mailbox.mark = proc->mailbox.last;
+    return ref;
+}
+
+weft_ref weft_make_ref(void)
+{
+    return weft__make_ref(weft__proc_need("weft_make_ref"));
+}
+
+/* -- links -------------------------------------------------------------------------- */
+
+void weft__link(struct weft__proc *proc, weft_pid peer)
+{
+    if (peer.bits == proc->pid.bits || weft__bond_find(proc, peer.bits) != NULL)
+        return;
+    add(proc, WEFT__BOND_LINK, peer.bits, peer.bits, "weft_link");
+    weft__signal_link(proc, peer);
+}
+
+void weft_link(weft_pid pid)
+{
+    struct weft__proc *proc = weft__proc_need("weft_link");
+
+    if (!weft_is_pid(pid))
+        weft__proc_badarg("weft_link", "%s is no pid", weft_inspect(pid));
+    weft__proc_obey(proc);
+    weft__link(proc, pid);
+    weft__proc_obey(proc); /* :noproc may have come */
+}
+
+void weft__unlink(struct weft__proc *proc, weft_pid peer)
+{
+    struct weft__bond *bond = weft__bond_find(proc, peer.bits);
+
+    if (bond == NULL || bond->kind != WEFT__BOND_LINK)
+        return;
+    weft__bond_remove(proc, bond);
+    weft__signal_unlink(proc, peer);
+}
+
+void weft_unlink(weft_pid pid)
+{
+    if (!weft_is_pid(pid))
+        weft__proc_badarg("weft_unlink", "%s is no pid", weft_inspect(pid));
+    weft__unlink(weft__proc_need("weft_unlink"), pid);
+}
+
+bool weft__flush_exit(struct weft__proc *proc, weft_pid peer)
+{
+    for (struct weft__message *message = proc->mailbox.first; message != NULL;
+         message = weft__message_next(message))
+        if ((message->block.flags & WEFT__IS_EXIT) && message->from == peer.bits) {
+            weft__mailbox_remove(proc, message);
+            weft__message_free(message);
+            return true;
+        }
+    return false;
+}
+
+void weft_unlink_flush(weft_pid pid)
+{
+    struct weft__proc *proc = weft__proc_need("weft_unlink_flush");
+
+    weft_unlink(pid);
+    weft__proc_drain(proc);
+    weft__proc_obey(proc);
+    weft__flush_exit(proc, pid);
+}
+
+/* -- exit signals ----------------------------------------------------------------------- */
+
+void weft__exit_signal(struct weft__proc *proc, weft_pid to, weft_term reason)
+{
+    weft__signal_exit(proc, to, reason);
+}
+
+static void check_reason(const char *call, weft_term reason)
+{
+    struct weft__copy_refusal refusal = {WEFT__COPY_OK, weft_none};
+
+    if (weft_is_none(reason))
+        weft__proc_badarg(call, "weft_none is no reason");
+    if (weft__copy_size(reason, &refusal) == WEFT__COPY_REFUSED)
+        weft__proc_badarg(call, "%s", weft__copy_words(&refusal));
+}
+
+void weft_exit_signal(weft_pid to, weft_term reason)
+{
+    struct weft__proc *proc = weft__proc_need("weft_exit_signal");
+
+    if (!weft_is_pid(to))
+        weft__proc_badarg("weft_exit_signal", "%s is no pid", weft_inspect(to));
+    check_reason("weft_exit_signal", reason);
+    weft__exit_signal(proc, to, reason);
+    if (to.bits == proc->pid.bits)
+        weft__proc_obey(proc);
+}
+
+void weft_kill(weft_pid to)
+{
+    weft_exit_signal(to, WEFT_ATOM("kill"));
+}
+
+void weft_exit(weft_term reason)
+{
+    struct weft__proc *proc = weft__proc_need("weft_exit");
+
+    check_reason("weft_exit", reason);
+    weft__proc_exit(proc, reason);
+}
+
+bool weft_trap_exit(bool on)
+{
+    struct weft__proc *proc = weft__proc_need("weft_trap_exit");
+    bool before = (proc->flags & WEFT__TRAPS) != 0;
+
+    weft__proc_drain(proc);
+    weft__proc_obey(proc);
+    proc->flags = on ? proc->flags | WEFT__TRAPS : proc->flags & ~(uint32_t)WEFT__TRAPS;
+    return before;
+}
+
+/* -- monitors ------------------------------------------------------------------------------ */
+
+weft_ref weft_monitor_opt(weft_term target, const struct weft_monitor_options *options)
+{
+    struct weft__proc *proc = weft__proc_need("weft_monitor");
+    weft_pid pid = target;
+    weft_ref ref;
+    struct weft__bond *bond;
+
+    if (weft_is_atom(target))
+        pid = weft_whereis(target);
+    else if (!weft_is_pid(target))
+        weft__proc_badarg("weft_monitor", "%s is neither a pid nor a name", weft_inspect(target));
+    if (!weft_is_none(options->tag) && !weft_is_atom(options->tag))
+        weft__proc_badarg("weft_monitor", ".tag is %s, not an atom", weft_inspect(options->tag));
+    if ((unsigned)options->alias > WEFT_ALIAS_REPLY_DEMONITOR)
+        weft__proc_badarg("weft_monitor", ".alias is %d, no alias mode", (int)options->alias);
+    ref = weft__make_ref(proc);
+    if (pid.bits == proc->pid.bits && options->alias == WEFT_ALIAS_NONE)
+        return ref; /* never fires */
+    bond = add(proc, WEFT__BOND_MONITOR, ref.bits, pid.bits, "weft_monitor");
+    bond->alias = (uint8_t)options->alias;
+    bond->tag = options->tag;
+    if (weft_is_atom(target))
+        bond->name = target;
+    if (weft_is_none(pid))
+        weft__signal_noproc_down(proc, target, ref.bits);
+    else if (pid.bits != proc->pid.bits)
+        weft__signal_monitor(proc, pid, ref.bits);
+    return ref;
+}
+
+static bool flush_down(struct weft__proc *proc, weft_ref ref)
+{
+    for (struct weft__message *message = proc->mailbox.first; message != NULL;
+         message = weft__message_next(message))
+        if (message->ref == ref.bits && message->from != 0 && message->block.kind == WEFT__MESSAGE) {
+            weft__mailbox_remove(proc, message);
+            weft__message_free(message);
+            return true;
+        }
+    return false;
+}
+
+bool weft_demonitor(weft_ref ref, bool flush)
+{
+    struct weft__proc *proc = weft__proc_need("weft_demonitor");
+    struct weft__bond *bond;
+
+    if (!weft_is_ref(ref))
+        weft__proc_badarg("weft_demonitor", "%s is no reference", weft_inspect(ref));
+    /* A DOWN that is here already counts as fired. */
+    weft__proc_drain(proc);
+    weft__proc_obey(proc);
+    bond = weft__bond_find(proc, ref.bits);
+    if (bond != NULL && bond->kind == WEFT__BOND_MONITOR) {
+        weft__signal_demonitor(proc, weft__term(bond->peer), ref.bits);
+        weft__bond_remove(proc, bond);
+        return true;
+    }
+    if (flush)
+        flush_down(proc, ref);
+    return false;
+}
+
+/* -- aliases --------------------------------------------------------------------------------- */
+
+weft_ref weft_alias(bool until_reply)
+{
+    struct weft__proc *proc = weft__proc_need("weft_alias");
+    weft_ref ref = weft__make_ref(proc);
+    struct weft__bond *bond = add(proc, WEFT__BOND_ALIAS, ref.bits, 0, "weft_alias");
+
+    bond->alias = until_reply ? WEFT_ALIAS_REPLY_DEMONITOR : WEFT_ALIAS_EXPLICIT;
+    return ref;
+}
+
+bool weft_unalias(weft_ref alias)
+{
+    struct weft__proc *proc = weft__proc_need("weft_unalias");
+    struct weft__bond *bond;
+
+    if (!weft_is_ref(alias))
+        weft__proc_badarg("weft_unalias", "%s is no reference", weft_inspect(alias));
+    weft__proc_drain(proc);
+    weft__proc_obey(proc);
+    bond = weft__bond_find(proc, alias.bits);
+    if (bond == NULL || bond->alias == WEFT_ALIAS_NONE)
+        return false;
+    if (bond->kind == WEFT__BOND_ALIAS)
+        weft__bond_remove(proc, bond);
+    else
+        bond->alias = WEFT_ALIAS_NONE; /* the monitor stays */
+    return true;
+}

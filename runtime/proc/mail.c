@@ -1,0 +1,252 @@
+/* mail.c - sending and receiving: the calls. */
+#include "base/here.h"
+#include "proc/guest.h"
+#include "proc/message.h"
+#include "proc/proc.h"
+#include "proc/runtime.h"
+#include "proc/signal.h"
+#include "term/match.h"
+#include "term/region.h"
+#include "weft/error.h"
+
+/* -- send --------------------------------------------------------------------------- */
+
+/* Where a message goes: its pid, and the alias it goes through or 0. A code
+ * when `to` is none of what it may be. */
+static int address(struct weft__runtime *runtime, weft_term to, weft_pid *pid, uint64_t *alias)
+{
+    *alias = 0;
+    if (__builtin_expect(weft_is_pid(to), 1)) {
+        *pid = to;
+        return 0;
+    }
+    if (weft_is_atom(to)) {
+        pid->bits = weft__name_get(&runtime->names, to.bits);
+        return pid->bits != 0 ? 0 : WEFT_ENOPROC;
+    }
+    if (weft_is_ref(to)) { /* an alias: its slot's process, whoever that is now */
+        struct weft__proc *owner = weft__table_at(&runtime->table, weft__ref_slot(to));
+
+        if (owner == NULL)
+            return WEFT_EINVAL;
+        *pid = weft__pid_make(weft__ref_slot(to),
+                              weft__state_serial(atomic_load_explicit(&owner->state, memory_order_acquire)));
+        *alias = to.bits;
+        return 0;
+    }
+    return WEFT_EINVAL;
+}
+
+static int send(weft_term to, weft_term message_term, struct weft__copy_refusal *refusal)
+{
+    struct weft__runtime *runtime = weft__runtime();
+    struct weft__message *message;
+    struct weft__proc *peer;
+    uint64_t alias;
+    weft_pid pid;
+    int code;
+
+    code = address(runtime, to, &pid, &alias);
+    if (code != 0)
+        return code;
+    if (__builtin_expect(weft_is_none(message_term), 0)) {
+        refusal->problem = WEFT__COPY_NONE;
+        refusal->part = message_term;
+        return WEFT_EBADTERM;
+    }
+    peer = weft__table_at(&runtime->table, weft__pid_slot(pid));
+    if (peer == NULL || !weft__proc_is_there(peer, pid))
+        return weft__copy_size(message_term, refusal) == WEFT__COPY_REFUSED ? WEFT_EBADTERM : 0;
+    message = weft__message_new(alias != 0 ? WEFT__MESSAGE_ALIAS : WEFT__MESSAGE, message_term, refusal);
+    if (__builtin_expect(message == NULL, 0))
+        return refusal->problem == WEFT__COPY_OK ? WEFT_ENOMEM : WEFT_EBADTERM;
+    message->ref = alias;
+    weft__message_send(peer, pid, message);
+    return 0;
+}
+
+int weft_try_send(weft_term to, weft_term message)
+{
+    struct weft__copy_refusal refusal;
+
+    if (weft__proc_here() == NULL)
+        return weft__runtime_missing();
+    return send(to, message, &refusal);
+}
+
+void weft_send(weft_term to, weft_term message)
+{
+    struct weft__copy_refusal refusal;
+    int code;
+
+    weft__proc_need("weft_send");
+    code = send(to, message, &refusal);
+    switch (code) {
+    case 0:
+        return;
+    case WEFT_EBADTERM:
+        weft__copy_fail("weft_send", &refusal);
+    case WEFT_ENOMEM:
+        weft__proc_system_limit("weft_send", "no memory for a message");
+    case WEFT_ENOPROC:
+        weft__proc_badarg("weft_send", "nobody is registered as %s", weft_inspect(to));
+    default:
+        weft__proc_badarg("weft_send", "%s is neither a pid, an alias nor a name", weft_inspect(to));
+    }
+}
+
+/* -- receive ------------------------------------------------------------------------------- */
+
+/* A message that was taken out of the mailbox: its terms live to the end of the
+ * innermost scope. */
+static weft_term keep_for_scope(struct weft__proc *proc, struct weft__message *message)
+{
+    weft_term root = message->root;
+
+    if (proc->fiber.kind == WEFT__PROC_GUEST) { /* see guest.h */
+        root = weft__copy_to_region(weft__region_here(), root, "weft_receive");
+        weft__message_free(message);
+    } else if (weft__is_memory(root)) {
+        weft__region_adopt(&proc->region, &message->block);
+    } else {
+        weft__message_free(message);
+    }
+    return root;
+}
+
+/* Does the pattern ask for the newest reference, to which the mark belongs? */
+static bool asks_for_mark(struct weft__proc *proc, weft_term pattern)
+{
+    weft_ref newest = weft__ref_make(weft__pid_slot(proc->pid), proc->ref_counter);
+    weft_term *elements;
+
+    if (proc->mailbox.mark == NULL || weft__box_kind(pattern) != WEFT__BOX_TUPLE)
+        return false;
+    elements = weft__box_terms(pattern);
+    for (size_t i = 0; i < weft__box_size(pattern) && i < 2; i++)
+        if (elements[i].bits == newest.bits)
+            return true;
+    return false;
+}
+
+/* A task's end in the mailbox is two messages to a receive: which of them fits? */
+static struct weft__message *match_task(struct weft__proc *proc, struct weft__message *message,
+                                        weft_term pattern)
+{
+    bool has_value = (message->block.flags & WEFT__HAS_VALUE) != 0;
+    weft_scope scope;
+    bool fits;
+
+    /* Without binding: what is bound must live on, so the plain messages are
+     * made first and matched again. */
+    weft__scope_enter(&scope, weft__region_here());
+    fits = (has_value && weft__match_fits(weft_tuple(weft__term(message->ref), message->root), pattern)) ||
+           weft__match_fits(weft_tuple(WEFT_ATOM("DOWN"), weft__term(message->ref), WEFT_ATOM("process"),
+                                       weft__term(message->from),
+                                       has_value ? WEFT_ATOM("normal") : message->root), pattern);
+    weft__scope_leave(&scope);
+    return fits ? weft__mailbox_make_plain(proc, message) : NULL;
+}
+
+/* The oldest message from `at` on that fits; binds are bound. */
+static struct weft__message *find(struct weft__proc *proc, struct weft__message *at, weft_term pattern)
+{
+    while (at != NULL) {
+        if (__builtin_expect(at->block.kind == WEFT__MESSAGE_TASK, 0)) {
+            struct weft__message *plain = match_task(proc, at, pattern);
+
+            if (plain != NULL) {
+                at = plain;
+                continue;
+            }
+        } else if (weft_match_term(at->root, pattern)) {
+            return at;
+        }
+        at = weft__message_next(at);
+    }
+    return NULL;
+}
+
+static bool receive(struct weft__proc *proc, weft_term pattern, int64_t timeout_ms, weft_term *out)
+{
+    struct weft__message *seen = NULL, *message;
+    struct weft__wait wait;
+    bool has_time = true;
+
+    weft__proc_obey(proc);
+    if (asks_for_mark(proc, pattern))
+        seen = proc->mailbox.mark;
+    weft__wait_begin(&wait, proc, timeout_ms);
+    for (;;) {
+        message = find(proc, seen != NULL ? weft__message_next(seen) : proc->mailbox.first, pattern);
+        if (message != NULL)
+            break;
+        seen = proc->mailbox.last;
+        weft__proc_drain(proc);
+        weft__proc_obey(proc);
+        if (proc->mailbox.last != seen)
+            continue;
+        if (!has_time || timeout_ms == 0)
+            break;
+        has_time = weft__wait_once(&wait, true);
+    }
+    weft__wait_end(&wait);
+    if (message == NULL)
+        return false;
+    weft__mailbox_remove(proc, message);
+    if (out != NULL)
+        *out = keep_for_scope(proc, message);
+    else
+        keep_for_scope(proc, message);
+    return true;
+}
+
+bool weft_receive(weft_term pattern, int64_t timeout_ms, weft_term *out)
+{
+    struct weft__proc *proc = weft__proc_need_parkable("weft_receive");
+
+    if (timeout_ms < 0)
+        weft__proc_badarg("weft_receive", "timeout_ms is %lld, below 0", (long long)timeout_ms);
+    if (weft_is_none(pattern))
+        weft__proc_badarg("weft_receive", "the pattern is weft_none, which fits nothing");
+    return receive(proc, pattern, timeout_ms, out);
+}
+
+weft_term weft__receive_each_next(struct weft__receive_each *each)
+{
+    struct weft__proc *proc = weft__proc_need_parkable("weft_receive_each");
+    weft_term message;
+
+    if (each->scope.region != NULL)
+        weft_scope_leave(&each->scope);
+    weft_scope_enter(&each->scope);
+    if (proc->mailbox.first != NULL && proc->mailbox.first->block.kind == WEFT__MESSAGE) {
+        struct weft__message *first = proc->mailbox.first;
+
+        weft__proc_obey(proc);
+        weft__mailbox_remove(proc, first);
+        message = keep_for_scope(proc, first);
+    } else {
+        receive(proc, weft_any, WEFT_INFINITY, &message);
+    }
+    each->in_body = true;
+    return message;
+}
+
+void weft__receive_each_end(struct weft__receive_each *each)
+{
+    if (each->scope.region != NULL)
+        weft_scope_leave(&each->scope);
+}
+
+size_t weft_message_queue_len(void)
+{
+    struct weft__proc *proc = weft__proc_need("weft_message_queue_len");
+    size_t n = proc->n_messages;
+
+    /* A task's end is one in the list and two to its reader. */
+    for (struct weft__message *message = proc->mailbox.first; message != NULL;
+         message = weft__message_next(message))
+        n += message->block.kind == WEFT__MESSAGE_TASK && (message->block.flags & WEFT__HAS_VALUE);
+    return n;
+}

@@ -1,0 +1,118 @@
+#include "proc/message.h"
+
+#include "base/assert.h"
+#include "base/here.h"
+#include "base/slab.h"
+#include "proc/proc.h"
+
+static struct weft__message *message_alloc(enum weft__message_kind kind, size_t payload)
+{
+    size_t size = sizeof(struct weft__message) + payload;
+    struct weft__message *message;
+
+    if (__builtin_expect(size > WEFT__BLOCK_MAX, 0))
+        return NULL;
+    message = weft__slab_alloc(weft__here()->cache, size);
+    if (__builtin_expect(message == NULL, 0))
+        return NULL;
+    message->block.counted = NULL;
+    message->block.size = (uint32_t)size;
+    message->block.kind = (uint8_t)kind;
+    message->block.flags = 0;
+    message->from = 0;
+    message->ref = 0;
+    message->root = weft_none;
+    return message;
+}
+
+struct weft__message *weft__message_new(enum weft__message_kind kind, weft_term term,
+                                        struct weft__copy_refusal *refusal)
+{
+    struct weft__message *message;
+    size_t size = 0;
+
+    refusal->problem = WEFT__COPY_OK;
+    if (!weft_is_none(term)) {
+        size = weft__copy_size(term, refusal);
+        if (__builtin_expect(size == WEFT__COPY_REFUSED, 0))
+            return NULL;
+    }
+    message = message_alloc(kind, size);
+    if (message != NULL)
+        message->root = weft__copy_into(term, (char *)(message + 1), &message->block.counted);
+    return message;
+}
+
+struct weft__message *weft__message_tuple(enum weft__message_kind kind, const weft_term *elements,
+                                          size_t n, struct weft__copy_refusal *refusal)
+{
+    size_t size = sizeof(uint64_t) * (1 + n), part[WEFT__MESSAGE_TUPLE_MAX];
+    struct weft__message *message;
+    uint64_t *box;
+    char *at;
+
+    weft__assert(n <= WEFT__MESSAGE_TUPLE_MAX);
+    refusal->problem = WEFT__COPY_OK;
+    for (size_t i = 0; i < n; i++) {
+        part[i] = weft__copy_size(elements[i], refusal);
+        if (part[i] == WEFT__COPY_REFUSED)
+            return NULL;
+        size += part[i];
+    }
+    message = message_alloc(kind, size);
+    if (message == NULL)
+        return NULL;
+    box = (uint64_t *)(message + 1);
+    box[0] = weft__header(WEFT__BOX_TUPLE, n);
+    at = (char *)(box + 1 + n);
+    for (size_t i = 0; i < n; i++) {
+        box[1 + i] = weft__copy_into(elements[i], at, &message->block.counted).bits;
+        at += part[i];
+    }
+    message->root = weft__boxed(box);
+    return message;
+}
+
+/* -- the mailbox -------------------------------------------------------------------- */
+
+void weft__mailbox_append(struct weft__proc *proc, struct weft__message *message)
+{
+    message->block.next = NULL;
+    message->prev = proc->mailbox.last;
+    if (proc->mailbox.last != NULL)
+        proc->mailbox.last->block.next = &message->block;
+    else
+        proc->mailbox.first = message;
+    proc->mailbox.last = message;
+    proc->n_messages++;
+}
+
+void weft__mailbox_remove(struct weft__proc *proc, struct weft__message *message)
+{
+    struct weft__message *next = (struct weft__message *)(void *)message->block.next;
+
+    if (message->prev != NULL)
+        message->prev->block.next = message->block.next;
+    else
+        proc->mailbox.first = next;
+    if (next != NULL)
+        next->prev = message->prev;
+    else
+        proc->mailbox.last = message->prev;
+    /* The mark says "everything up to here is older than the reference". */
+    if (proc->mailbox.mark == message)
+        proc->mailbox.mark = message->prev;
+    proc->n_messages--;
+}
+
+void weft__mailbox_clear(struct weft__proc *proc)
+{
+    struct weft__message *message, *next;
+
+    for (message = proc->mailbox.first; message != NULL; message = next) {
+        next = weft__message_next(message);
+        weft__message_free(message);
+    }
+    proc->mailbox.first = proc->mailbox.last = proc->mailbox.mark = NULL;
+    proc->n_messages = 0;
+}

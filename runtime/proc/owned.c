@@ -1,0 +1,184 @@
+#include "proc/owned.h"
+
+#include <string.h>
+
+#include "base/here.h"
+#include "base/slab.h"
+#include "proc/guest.h"
+#include "proc/proc.h"
+#include "term/fail.h"
+
+static struct weft__owned *owned_of(void *at)
+{
+    return (struct weft__owned *)at - 1;
+}
+
+static void **arg_of(struct weft__owned *owned)
+{
+    return (void **)(void *)(owned + 1);
+}
+
+static void push(struct weft__owned **list, struct weft__owned *owned)
+{
+    owned->prev = NULL;
+    owned->next = *list;
+    if (owned->next != NULL)
+        owned->next->prev = owned;
+    *list = owned;
+}
+
+static void take_out(struct weft__owned **list, struct weft__owned *owned)
+{
+    if (owned->prev != NULL)
+        owned->prev->next = owned->next;
+    else
+        *list = owned->next;
+    if (owned->next != NULL)
+        owned->next->prev = owned->prev;
+}
+
+static struct weft__owned *owned_new(struct weft__owned **list, size_t size)
+{
+    struct weft__owned *owned;
+
+    if (size > PTRDIFF_MAX - sizeof *owned)
+        return NULL;
+    owned = weft__slab_alloc(weft__here()->cache, sizeof *owned + size);
+    if (owned == NULL)
+        return NULL;
+    owned->size = size;
+    owned->run = NULL;
+    push(list, owned);
+    return owned;
+}
+
+static void owned_free(struct weft__owned **list, struct weft__owned *owned)
+{
+    take_out(list, owned);
+    weft__slab_free(weft__here()->cache, owned, sizeof *owned + owned->size);
+}
+
+void *weft__owned_alloc(struct weft__proc *proc, size_t size)
+{
+    struct weft__owned *owned = owned_new(&proc->owned, size);
+
+    return owned != NULL ? owned + 1 : NULL;
+}
+
+void weft__owned_free(struct weft__proc *proc, void *at)
+{
+    owned_free(&proc->owned, owned_of(at));
+}
+
+/* Take the defers out of the list, newest first. */
+static struct weft__owned *take_defers(struct weft__owned **list)
+{
+    struct weft__owned *defers = NULL, **end = &defers, *owned, *next;
+
+    for (owned = *list; owned != NULL; owned = next) {
+        next = owned->next;
+        if (owned->run == NULL)
+            continue;
+        take_out(list, owned);
+        owned->next = NULL;
+        *end = owned;
+        end = &owned->next;
+    }
+    return defers;
+}
+
+void weft__owned_run_defers(struct weft__owned **list)
+{
+    struct weft__owned *defers, *owned;
+
+    /* Again, for those that were added meanwhile. */
+    while ((defers = take_defers(list)) != NULL)
+        while ((owned = defers) != NULL) {
+            defers = owned->next;
+            owned->run(*arg_of(owned));
+            weft__slab_free(weft__here()->cache, owned, sizeof *owned + owned->size);
+        }
+}
+
+void weft__owned_clear(struct weft__owned **list)
+{
+    while (*list != NULL)
+        owned_free(list, *list);
+}
+
+size_t weft__owned_size(const struct weft__proc *proc)
+{
+    size_t size = 0;
+
+    for (const struct weft__owned *owned = proc->owned; owned != NULL; owned = owned->next)
+        size += sizeof *owned + owned->size;
+    return size;
+}
+
+/* -- public ------------------------------------------------------------------------- */
+
+/* The caller's list: a process's, or a thread's own. */
+static struct weft__owned **list_here(void)
+{
+    struct weft__proc *proc = weft__proc_here();
+
+    return proc != NULL ? &proc->owned : &weft__guest_here()->owned;
+}
+
+void *weft_alloc(size_t size)
+{
+    struct weft__owned *owned = owned_new(list_here(), size);
+
+    if (owned == NULL)
+        weft__term_no_memory(size);
+    return memset(owned + 1, 0, size);
+}
+
+void *weft_realloc(void *at, size_t size)
+{
+    struct weft__owned **list = list_here();
+    struct weft__owned *before, *owned;
+
+    if (at == NULL)
+        return weft_alloc(size);
+    before = owned_of(at);
+    owned = owned_new(list, size);
+    if (owned == NULL)
+        weft__term_no_memory(size);
+    if (size > before->size)
+        memset((char *)(owned + 1) + before->size, 0, size - before->size);
+    memcpy(owned + 1, at, before->size < size ? before->size : size);
+    owned_free(list, before);
+    return owned + 1;
+}
+
+void weft_free(void *at)
+{
+    if (at != NULL)
+        owned_free(list_here(), owned_of(at));
+}
+
+void weft_defer(void (*fn)(void *arg), void *arg)
+{
+    struct weft__owned *owned;
+
+    if (fn == NULL)
+        weft__proc_badarg("weft_defer", "the function is NULL");
+    owned = owned_new(&weft__proc_need("weft_defer")->owned, sizeof(void *));
+    if (owned == NULL)
+        weft__term_no_memory(sizeof *owned);
+    owned->run = fn;
+    *arg_of(owned) = arg;
+}
+
+bool weft_undefer(void (*fn)(void *arg), void *arg)
+{
+    struct weft__proc *proc = weft__proc_need("weft_undefer");
+
+    for (struct weft__owned *owned = proc->owned; owned != NULL; owned = owned->next)
+        if (owned->run == fn && fn != NULL && *arg_of(owned) == arg) {
+            owned_free(&proc->owned, owned);
+            return true;
+        }
+    return false;
+}

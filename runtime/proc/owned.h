@@ -1,0 +1,24 @@
+/* owned.h - memory and last wishes of a process, in one list, newest first. */
+#ifndef WEFT_PROC_OWNED_H
+#define WEFT_PROC_OWNED_H
+
+#include <stddef.h>
+
+struct weft__proc;
+
+/* Before each piece of memory; a defer is a piece without memory. 32 bytes, so
+ * that what follows is 16-aligned. */
+struct weft__owned {
+    struct weft__owned *next, *prev; /* prev NULL: the newest */
+    size_t size;                     /* of what follows */
+    void (*run)(void *arg);          /* a defer, run with `arg` below; or NULL */
+};
+
+/* Call the defers, last first; those they add as well. */
+void weft__owned_run_defers(struct weft__owned **list);
+/* Bytes of memory a process has. */
+size_t weft__owned_size(const struct weft__proc *proc);
+/* Free all memory; defers that did not run never will. */
+void weft__owned_clear(struct weft__owned **list);
+
+#endif

@@ -1,0 +1,575 @@
+#include "proc/signal.h"
+
+#include <sched.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/here.h"
+#include "proc/bond.h"
+#include "weft/error.h"
+
+/* -- making them ------------------------------------------------------------------ */
+
+/* A signal is never lost for want of memory: others will give some back. */
+static struct weft__message *signal_new(enum weft__message_kind kind, weft_term term)
+{
+    struct weft__copy_refusal refusal;
+    struct weft__message *message;
+
+    while ((message = weft__message_new(kind, term, &refusal)) == NULL) {
+        weft__check(refusal.problem == WEFT__COPY_OK);
+        sched_yield();
+    }
+    return message;
+}
+
+static struct weft__message *signal_tuple(enum weft__message_kind kind, const weft_term *elements, size_t n)
+{
+    struct weft__copy_refusal refusal;
+    struct weft__message *message;
+
+    while ((message = weft__message_tuple(kind, elements, n, &refusal)) == NULL) {
+        weft__check(refusal.problem == WEFT__COPY_OK);
+        sched_yield();
+    }
+    return message;
+}
+
+static struct weft__message *exit_new(weft_pid from, weft_term reason, bool by_link)
+{
+    weft_term elements[3] = {WEFT_ATOM("EXIT"), from, reason};
+    struct weft__message *message = signal_tuple(WEFT__SIGNAL_EXIT, elements, 3);
+
+    message->from = from.bits;
+    message->block.flags = by_link ? WEFT__BY_LINK : 0;
+    return message;
+}
+
+static struct weft__message *down_new(weft_term from, uint64_t ref, weft_term reason)
+{
+    weft_term elements[5] = {WEFT_ATOM("DOWN"), weft__term(ref), WEFT_ATOM("process"), from, reason};
+    struct weft__message *message = signal_tuple(WEFT__SIGNAL_DOWN, elements, 5);
+
+    message->from = from.bits;
+    message->ref = ref;
+    return message;
+}
+
+/* -- sending them ------------------------------------------------------------------- */
+
+/* To a pid that is there, or nowhere: freed at once when the slot is another's. */
+static bool send(weft_pid to, struct weft__message *message)
+{
+    struct weft__proc *peer = weft__proc_slot(to);
+
+    if (peer != NULL && weft__proc_is_there(peer, to))
+        return weft__message_send(peer, to, message);
+    weft__message_free(message);
+    return false;
+}
+
+void weft__signal_exit_by_link(struct weft__proc *proc, weft_pid to)
+{
+    bool is_value = (proc->flags & (WEFT__IS_TASK | WEFT__RETURNED)) == (WEFT__IS_TASK | WEFT__RETURNED);
+
+    if ((proc->flags & WEFT__IS_TASK) && to.bits == proc->parent.bits)
+        return; /* its TASK_END says so */
+    send(to, exit_new(proc->pid, is_value ? WEFT_ATOM("normal") : proc->reason, true));
+}
+
+void weft__signal_task_end(struct weft__proc *proc)
+{
+    bool has_value = (proc->flags & WEFT__RETURNED) != 0;
+    struct weft__copy_refusal refusal;
+    struct weft__message *message;
+    weft_term root = has_value && weft_is_none(proc->reason) ? WEFT_ATOM("nil") : proc->reason;
+
+    while ((message = weft__message_new(WEFT__SIGNAL_TASK_END, root, &refusal)) == NULL) {
+        if (refusal.problem == WEFT__COPY_OK) {
+            sched_yield();
+            continue;
+        }
+        has_value = false;
+        root = weft_tuple(WEFT_ATOM("badarg"), weft_str(weft__copy_words(&refusal)));
+        proc->flags &= ~(uint32_t)WEFT__RETURNED;
+        proc->reason = root;
+    }
+    message->from = proc->pid.bits;
+    message->ref = proc->task_ref;
+    message->block.flags = has_value ? WEFT__HAS_VALUE : 0;
+    send(proc->parent, message);
+}
+
+void weft__signal_down(struct weft__proc *proc, weft_pid to, uint64_t ref, weft_term reason)
+{
+    bool is_value = (proc->flags & WEFT__RETURNED) != 0;
+
+    send(to, down_new(proc->pid, ref, is_value ? WEFT_ATOM("normal") : reason));
+}
+
+static bool send_plain(struct weft__proc *proc, weft_pid to, enum weft__message_kind kind, uint64_t ref)
+{
+    struct weft__message *message = signal_new(kind, weft_none);
+
+    message->from = proc->pid.bits;
+    message->ref = ref;
+    return send(to, message);
+}
+
+void weft__signal_link(struct weft__proc *proc, weft_pid to)
+{
+    if (!send_plain(proc, to, WEFT__SIGNAL_LINK, 0))
+        weft__signal_noproc_exit(proc, to);
+}
+
+void weft__signal_unlink(struct weft__proc *proc, weft_pid to)
+{
+    send_plain(proc, to, WEFT__SIGNAL_UNLINK, 0);
+}
+
+void weft__signal_monitor(struct weft__proc *proc, weft_pid to, uint64_t ref)
+{
+    if (!send_plain(proc, to, WEFT__SIGNAL_MONITOR, ref))
+        weft__signal_noproc_down(proc, to, ref);
+}
+
+void weft__signal_demonitor(struct weft__proc *proc, weft_pid to, uint64_t ref)
+{
+    send_plain(proc, to, WEFT__SIGNAL_DEMONITOR, ref);
+}
+
+void weft__signal_exit(struct weft__proc *proc, weft_pid to, weft_term reason)
+{
+    bool kills = reason.bits == WEFT_ATOM("kill").bits;
+    struct weft__proc *peer = weft__proc_slot(to);
+
+    if (peer == NULL || !weft__proc_is_there(peer, to))
+        return;
+    weft__message_send(peer, to, exit_new(proc->pid, reason, false));
+    if (kills)
+        weft__proc_mark_killed(peer, to);
+}
+
+void weft__signal_reply(struct weft__proc *proc, weft_pid to, uint64_t ref, weft_term answer)
+{
+    struct weft__message *message = signal_new(WEFT__MESSAGE_REPLY, answer);
+
+    message->from = proc->pid.bits;
+    message->ref = ref;
+    send(to, message);
+}
+
+void weft__signal_noproc_exit(struct weft__proc *proc, weft_pid peer)
+{
+    weft__message_send(proc, proc->pid, exit_new(peer, WEFT_ATOM("noproc"), true));
+}
+
+void weft__signal_noproc_down(struct weft__proc *proc, weft_pid peer, uint64_t ref)
+{
+    weft__message_send(proc, proc->pid, down_new(peer, ref, WEFT_ATOM("noproc")));
+}
+
+/* -- a signal for somebody who is not there any more -------------------------------------- */
+
+static void drop(struct weft__message *message, weft_term reason)
+{
+    weft_pid from = weft__term(message->from), to = weft__term(message->to);
+
+    switch (message->block.kind) {
+    case WEFT__SIGNAL_LINK:
+        send(from, exit_new(to, reason, true));
+        break;
+    case WEFT__SIGNAL_MONITOR:
+        send(from, down_new(to, message->ref, reason));
+        break;
+    case WEFT__SIGNAL_INFO: {
+        struct weft__message *reply = signal_new(WEFT__MESSAGE_REPLY, weft_none);
+
+        reply->ref = message->ref;
+        send(from, reply);
+        break;
+    }
+    default:
+        break;
+    }
+    weft__message_free(message);
+}
+
+/* All of the inbox, oldest first. */
+static struct weft__message *take_inbox(struct weft__proc *proc)
+{
+    /* Acquire, with the senders' release: what they wrote is there. */
+    struct weft__message *newest = atomic_exchange_explicit(&proc->inbox, NULL, memory_order_acquire);
+    struct weft__message *oldest = NULL;
+
+    while (newest != NULL) {
+        struct weft__message *next = weft__message_next(newest);
+
+        newest->block.next = oldest != NULL ? &oldest->block : NULL;
+        oldest = newest;
+        newest = next;
+    }
+    return oldest;
+}
+
+void weft__signal_drop_inbox(struct weft__proc *proc)
+{
+    struct weft__message *message, *next;
+    weft_term reason = proc->flags & WEFT__RETURNED ? WEFT_ATOM("normal") : proc->reason;
+
+    for (message = take_inbox(proc); message != NULL; message = next) {
+        next = weft__message_next(message);
+        drop(message, message->to == proc->pid.bits ? reason : WEFT_ATOM("noproc"));
+    }
+}
+
+/* -- acting on them -------------------------------------------------------------------------- */
+
+static void doom(struct weft__proc *proc, struct weft__message *message, weft_term reason)
+{
+    if (proc->flags & (WEFT__DOOMED | WEFT__ENDS)) {
+        weft__message_free(message); /* the first one counts */
+        return;
+    }
+    weft__region_adopt(&proc->region, &message->block);
+    proc->flags |= WEFT__DOOMED;
+    if ((proc->flags & WEFT__NOT_BEGUN) && proc->start != NULL)
+        weft__region_adopt(&proc->region, &proc->start->block);
+    if (proc->flags & WEFT__NOT_BEGUN)
+        proc->start = NULL;
+    proc->reason = reason;
+    /* Release is not needed: a flag that says no earlier than it should. */
+    atomic_fetch_or_explicit(&proc->state, WEFT__KILLED, memory_order_relaxed);
+}
+
+static void on_exit_signal(struct weft__proc *proc, struct weft__message *message)
+{
+    weft_term reason = weft_tuple_at(message->root, 2);
+    bool by_link = (message->block.flags & WEFT__BY_LINK) != 0;
+
+    if (by_link) {
+        struct weft__bond *bond = weft__bond_find(proc, message->from);
+
+        if (bond == NULL) { /* unlinked since */
+            weft__message_free(message);
+            return;
+        }
+        weft__bond_remove(proc, bond);
+    } else if (reason.bits == WEFT_ATOM("kill").bits) {
+        doom(proc, message, WEFT_ATOM("killed"));
+        return;
+    }
+    if (proc->flags & WEFT__TRAPS) {
+        message->block.kind = WEFT__MESSAGE;
+        message->block.flags = WEFT__IS_EXIT;
+        weft__mailbox_append(proc, message);
+    } else if (reason.bits == WEFT_ATOM("normal").bits &&
+               (by_link || message->from != proc->pid.bits)) {
+        weft__message_free(message);
+    } else {
+        doom(proc, message, reason);
+    }
+}
+
+static void on_down(struct weft__proc *proc, struct weft__message *message)
+{
+    struct weft__bond *bond = weft__bond_find(proc, message->ref);
+    weft_term *elements;
+
+    if (bond == NULL || bond->kind != WEFT__BOND_MONITOR) {
+        weft__message_free(message);
+        return;
+    }
+    elements = weft__box_terms(message->root);
+    if (!weft_is_none(bond->tag))
+        elements[0] = bond->tag;
+    if (!weft_is_none(bond->name))
+        elements[3] = bond->name;
+    if (bond->alias == WEFT_ALIAS_EXPLICIT)
+        bond->kind = WEFT__BOND_ALIAS;
+    else
+        weft__bond_remove(proc, bond);
+    message->block.kind = WEFT__MESSAGE;
+    weft__mailbox_append(proc, message);
+}
+
+static void on_alias(struct weft__proc *proc, struct weft__message *message)
+{
+    struct weft__bond *bond = weft__bond_find(proc, message->ref);
+
+    if (bond == NULL || bond->alias == WEFT_ALIAS_NONE) {
+        weft__message_free(message);
+        return;
+    }
+    if (bond->alias == WEFT_ALIAS_REPLY_DEMONITOR) {
+        if (bond->kind == WEFT__BOND_MONITOR)
+            weft__signal_demonitor(proc, weft__term(bond->peer), bond->key);
+        weft__bond_remove(proc, bond);
+    }
+    message->block.kind = WEFT__MESSAGE;
+    weft__mailbox_append(proc, message);
+}
+
+static void on_link(struct weft__proc *proc, struct weft__message *message)
+{
+    while (weft__bond_find(proc, message->from) == NULL &&
+           weft__bond_add(proc, WEFT__BOND_LINK, message->from, message->from) == NULL)
+        sched_yield();
+    weft__message_free(message);
+}
+
+static void on_monitor(struct weft__proc *proc, struct weft__message *message)
+{
+    while (weft__bond_add(proc, WEFT__BOND_WATCHER, message->ref, message->from) == NULL)
+        sched_yield();
+    weft__message_free(message);
+}
+
+static void on_unbond(struct weft__proc *proc, struct weft__message *message, uint64_t key,
+                      enum weft__bond_kind kind)
+{
+    struct weft__bond *bond = weft__bond_find(proc, key);
+
+    if (bond != NULL && bond->kind == kind)
+        weft__bond_remove(proc, bond);
+    weft__message_free(message);
+}
+
+static void on_info(struct weft__proc *proc, struct weft__message *message)
+{
+    weft_scope scope;
+
+    weft__scope_enter(&scope, &proc->region);
+    weft__signal_reply(proc, weft__term(message->from), message->ref,
+                       weft__info_answer(proc, message->root));
+    weft__scope_leave(&scope);
+    weft__message_free(message);
+}
+
+static void on_reply(struct weft__proc *proc, struct weft__message *message)
+{
+    struct weft__bond *bond = weft__bond_find(proc, message->ref);
+
+    if (bond == NULL || bond->kind != WEFT__BOND_REPLY || bond->is_done) {
+        weft__message_free(message);
+        return;
+    }
+    bond->is_done = true;
+    bond->message = message;
+}
+
+/* The link part of a task's end. is_quiet: no {:EXIT, ...} for one that traps. */
+static void task_link_part(struct weft__proc *proc, struct weft__message *message, bool is_quiet)
+{
+    struct weft__bond *link = weft__bond_find(proc, message->from);
+    weft_term reason = message->block.flags & WEFT__HAS_VALUE ? WEFT_ATOM("normal") : message->root;
+
+    if (link == NULL)
+        return;
+    weft__bond_remove(proc, link);
+    if (proc->flags & WEFT__TRAPS) {
+        if (!is_quiet) {
+            struct weft__message *exit = exit_new(weft__term(message->from), reason, true);
+
+            exit->block.kind = WEFT__MESSAGE;
+            exit->block.flags = WEFT__IS_EXIT;
+            exit->to = proc->pid.bits;
+            weft__mailbox_append(proc, exit);
+        }
+    } else if (reason.bits != WEFT_ATOM("normal").bits) {
+        struct weft__message *exit = exit_new(weft__term(message->from), reason, true);
+
+        doom(proc, exit, weft_tuple_at(exit->root, 2));
+    }
+}
+
+static void on_task_end(struct weft__proc *proc, struct weft__message *message)
+{
+    struct weft__bond *bond = weft__bond_find(proc, message->ref);
+    bool is_mine = bond != NULL && bond->kind == WEFT__BOND_TASK;
+
+    if (!is_mine || bond->is_silent) {
+        task_link_part(proc, message, is_mine);
+        if (is_mine)
+            weft__bond_remove(proc, bond);
+        weft__message_free(message);
+        return;
+    }
+    bond->is_done = true;
+    bond->message = message;
+    if (bond->collector != NULL) {
+        task_link_part(proc, message, true);
+        bond->collector->ended(bond->collector, proc, bond);
+        return;
+    }
+    message->block.kind = WEFT__MESSAGE_TASK;
+    weft__mailbox_append(proc, message);
+    task_link_part(proc, message, false);
+}
+
+static void act(struct weft__proc *proc, struct weft__message *message)
+{
+    switch ((enum weft__message_kind)message->block.kind) {
+    case WEFT__MESSAGE:
+    case WEFT__MESSAGE_TASK:
+        weft__mailbox_append(proc, message);
+        break;
+    case WEFT__MESSAGE_ALIAS:
+        on_alias(proc, message);
+        break;
+    case WEFT__MESSAGE_REPLY:
+        on_reply(proc, message);
+        break;
+    case WEFT__SIGNAL_EXIT:
+        on_exit_signal(proc, message);
+        break;
+    case WEFT__SIGNAL_LINK:
+        on_link(proc, message);
+        break;
+    case WEFT__SIGNAL_UNLINK:
+        on_unbond(proc, message, message->from, WEFT__BOND_LINK);
+        break;
+    case WEFT__SIGNAL_MONITOR:
+        on_monitor(proc, message);
+        break;
+    case WEFT__SIGNAL_DEMONITOR:
+        on_unbond(proc, message, message->ref, WEFT__BOND_WATCHER);
+        break;
+    case WEFT__SIGNAL_DOWN:
+        on_down(proc, message);
+        break;
+    case WEFT__SIGNAL_INFO:
+        on_info(proc, message);
+        break;
+    case WEFT__SIGNAL_TASK_END:
+        on_task_end(proc, message);
+        break;
+    }
+}
+
+void weft__proc_drain(struct weft__proc *proc)
+{
+    struct weft__message *message, *next;
+
+    /* Before the inbox is taken: a signal that comes now sets it again. */
+    if (atomic_load_explicit(&proc->state, memory_order_relaxed) & WEFT__EVENT_SIGNAL)
+        atomic_fetch_and_explicit(&proc->state, ~WEFT__EVENT_SIGNAL, memory_order_seq_cst);
+    if (atomic_load_explicit(&proc->inbox, memory_order_relaxed) == NULL)
+        return;
+    for (message = take_inbox(proc); message != NULL; message = next) {
+        next = weft__message_next(message);
+        if (__builtin_expect(message->to == proc->pid.bits, 1)) {
+            if (__builtin_expect(message->block.kind == WEFT__MESSAGE, 1))
+                weft__mailbox_append(proc, message);
+            else
+                act(proc, message);
+        } else {
+            drop(message, WEFT_ATOM("noproc"));
+        }
+    }
+}
+
+/* -- task ends in the mailbox ------------------------------------------------------------------ */
+
+static void insert_after(struct weft__proc *proc, struct weft__message *before, struct weft__message *message)
+{
+    struct weft__message *next = weft__message_next(before);
+
+    message->prev = before;
+    message->block.next = next != NULL ? &next->block : NULL;
+    before->block.next = &message->block;
+    if (next != NULL)
+        next->prev = message;
+    else
+        proc->mailbox.last = message;
+    proc->n_messages++;
+}
+
+/* Skip the task's {:EXIT, ...}, which stands between the result and the DOWN. */
+static struct weft__message *last_part(struct weft__message *message)
+{
+    struct weft__message *next = weft__message_next(message);
+
+    if (next != NULL && (next->block.flags & WEFT__IS_EXIT) &&
+        weft_tuple_at(next->root, 1).bits == message->from)
+        return next;
+    return message;
+}
+
+struct weft__message *weft__mailbox_make_plain(struct weft__proc *proc, struct weft__message *message)
+{
+    struct weft__bond *bond = weft__bond_find(proc, message->ref);
+    weft_pid task = weft__term(message->from);
+    struct weft__message *down, *first;
+
+    if (bond != NULL)
+        weft__bond_remove(proc, bond);
+    down = down_new(task, message->ref,
+                    message->block.flags & WEFT__HAS_VALUE ? WEFT_ATOM("normal") : message->root);
+    down->block.kind = WEFT__MESSAGE;
+    down->to = message->to;
+    insert_after(proc, last_part(message), down);
+    if (message->block.flags & WEFT__HAS_VALUE) {
+        weft_term pair[2] = {weft__term(message->ref), message->root};
+        struct weft__message *value = signal_tuple(WEFT__MESSAGE, pair, 2);
+
+        value->to = message->to;
+        insert_after(proc, message, value);
+    }
+    first = weft__message_next(message);
+    weft__mailbox_remove(proc, message);
+    weft__message_free(message);
+    return first;
+}
+
+struct weft__message *weft__mailbox_first(struct weft__proc *proc)
+{
+    struct weft__message *first = proc->mailbox.first;
+
+    if (first != NULL && first->block.kind == WEFT__MESSAGE_TASK)
+        return weft__mailbox_make_plain(proc, first);
+    return first;
+}
+
+/* -- tasks: taking and forgetting ------------------------------------------------------------------ */
+
+/* Take a done task's message out of the mailbox, with its {:EXIT, ...}. */
+static struct weft__message *take_end(struct weft__proc *proc, struct weft__bond *bond)
+{
+    struct weft__message *message = bond->message, *part;
+
+    if (message->block.kind != WEFT__MESSAGE_TASK)
+        return message; /* a collector's: never was in it */
+    part = last_part(message);
+    if (part != message) {
+        weft__mailbox_remove(proc, part);
+        weft__message_free(part);
+    }
+    weft__mailbox_remove(proc, message);
+    return message;
+}
+
+struct weft__message *weft__task_take(struct weft__proc *proc, struct weft__bond *bond)
+{
+    struct weft__message *message = take_end(proc, bond);
+
+    weft__bond_remove(proc, bond);
+    return message;
+}
+
+bool weft__task_forget(struct weft__proc *proc, uint64_t ref)
+{
+    struct weft__bond *bond = weft__bond_find(proc, ref);
+
+    if (bond == NULL || bond->kind != WEFT__BOND_TASK)
+        return false;
+    if (bond->is_done) {
+        weft__message_free(take_end(proc, bond));
+        weft__bond_remove(proc, bond);
+    } else {
+        /* Its end is still to come, and must not leave an {:EXIT, ...}. */
+        bond->is_silent = true;
+        bond->collector = NULL;
+    }
+    return true;
+}

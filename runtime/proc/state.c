@@ -1,0 +1,219 @@
+/* state.c - the state word: sending, waking, parking. The protocol, and why no
+ * wake-up is lost, is in proc.h.
+ */
+#include "base/assert.h"
+#include "base/here.h"
+#include "proc/guest.h"
+#include "proc/message.h"
+#include "proc/proc.h"
+#include "proc/runtime.h"
+
+/* -- waking --------------------------------------------------------------------- */
+
+static void make_ready(struct weft__proc *proc)
+{
+    if (proc->fiber.kind == WEFT__PROC_GUEST)
+        weft__guest_wake(proc);
+    else
+        weft__fiber_ready(weft__runtime()->sched, &proc->fiber, WEFT__READY_NEXT);
+}
+
+/* Set event bits; when the process is parked, it goes on. false: it is not
+ * there (any more). */
+static bool set_event(struct weft__proc *proc, uint64_t serial, uint64_t event)
+{
+    uint64_t state = atomic_load_explicit(&proc->state, memory_order_seq_cst);
+    uint64_t next;
+
+    do {
+        uint64_t run = state & WEFT__STATE_MASK;
+
+        if (weft__state_serial(state) != serial || run == WEFT__FREE || run == WEFT__ENDING)
+            return false;
+        next = state | event;
+        if (run == WEFT__WAITING || run == WEFT__PARKED)
+            next = (next & ~WEFT__STATE_MASK) | WEFT__ACTIVE;
+        else if (next == state)
+            return true;
+        /* Seq_cst: against the park's exchange of the same word. */
+    } while (!atomic_compare_exchange_weak_explicit(&proc->state, &state, next,
+                                                    memory_order_seq_cst, memory_order_seq_cst));
+    if ((state & WEFT__STATE_MASK) != WEFT__ACTIVE)
+        make_ready(proc);
+    return true;
+}
+
+void weft__proc_unpark(weft_pid pid)
+{
+    struct weft__proc *proc = weft__proc_slot(pid);
+
+    if (proc != NULL)
+        set_event(proc, weft__pid_serial(pid), WEFT__EVENT_TOKEN);
+}
+
+void weft__proc_mark_killed(struct weft__proc *proc, weft_pid pid)
+{
+    set_event(proc, weft__pid_serial(pid), WEFT__KILLED | WEFT__EVENT_SIGNAL);
+}
+
+bool weft__proc_take_token(struct weft__proc *proc)
+{
+    /* Relaxed look, then take: only the process clears it. */
+    if ((atomic_load_explicit(&proc->state, memory_order_relaxed) & WEFT__EVENT_TOKEN) == 0)
+        return false;
+    atomic_fetch_and_explicit(&proc->state, ~WEFT__EVENT_TOKEN, memory_order_acquire);
+    return true;
+}
+
+/* -- sending ---------------------------------------------------------------------- */
+
+bool weft__message_send(struct weft__proc *to, weft_pid pid, struct weft__message *message)
+{
+    struct weft__message *newest = atomic_load_explicit(&to->inbox, memory_order_relaxed);
+    enum weft__message_kind kind = message->block.kind;
+    uint64_t serial = weft__pid_serial(pid), state;
+
+    message->to = pid.bits;
+    do {
+        message->block.next = newest != NULL ? &newest->block : NULL;
+        /* Seq_cst: (1) of the wake-up protocol; it releases the message too. */
+    } while (!atomic_compare_exchange_weak_explicit(&to->inbox, &newest, message,
+                                                    memory_order_seq_cst, memory_order_relaxed));
+    if (kind == WEFT__SIGNAL_EXIT || kind == WEFT__SIGNAL_INFO)
+        return set_event(to, serial, WEFT__EVENT_SIGNAL);
+    state = atomic_load_explicit(&to->state, memory_order_seq_cst); /* (2) */
+    for (;;) {
+        uint64_t run = state & WEFT__STATE_MASK;
+
+        if (weft__state_serial(state) != serial || run == WEFT__FREE || run == WEFT__ENDING)
+            return false;
+        if (run != WEFT__WAITING)
+            return true;
+        if (atomic_compare_exchange_weak_explicit(&to->state, &state,
+                                                  (state & ~WEFT__STATE_MASK) | WEFT__ACTIVE,
+                                                  memory_order_seq_cst, memory_order_seq_cst)) {
+            make_ready(to);
+            return true;
+        }
+    }
+}
+
+/* -- parking ------------------------------------------------------------------------- */
+
+bool weft__proc_commit_park(struct weft__proc *proc, enum weft__state how)
+{
+    uint64_t state = atomic_load_explicit(&proc->state, memory_order_relaxed);
+
+    do {
+        if ((state & (WEFT__EVENT_SIGNAL | WEFT__EVENT_TOKEN)) != 0)
+            return false;
+        /* Seq_cst: (3). */
+    } while (!atomic_compare_exchange_weak_explicit(&proc->state, &state,
+                                                    (state & ~WEFT__STATE_MASK) | how,
+                                                    memory_order_seq_cst, memory_order_relaxed));
+    /* From here on another thread may run it. */
+    if (how == WEFT__WAITING && atomic_load_explicit(&proc->inbox, memory_order_seq_cst) != NULL) { /* (4) */
+        uint64_t waiting = (state & ~WEFT__STATE_MASK) | WEFT__WAITING;
+
+        /* Fails when a sender saw it too, and has queued it. The whole word is
+         * compared: that life, that wait. A later wait of the same process
+         * looks the same; then taking that one back is right as well, since
+         * there was mail, or is a wake for no reason, which callers allow. */
+        if (atomic_compare_exchange_strong_explicit(&proc->state, &waiting, state,
+                                                    memory_order_seq_cst, memory_order_relaxed))
+            return false;
+    }
+    return true;
+}
+
+static void commit(void *fiber, enum weft__state how)
+{
+    struct weft__proc *proc = fiber; /* the fiber comes first */
+
+    if (!weft__proc_commit_park(proc, how))
+        weft__fiber_ready(weft__here()->worker->sched, &proc->fiber, WEFT__READY_NEXT);
+}
+
+static void commit_waiting(void *fiber)
+{
+    commit(fiber, WEFT__WAITING);
+}
+
+static void commit_parked(void *fiber)
+{
+    commit(fiber, WEFT__PARKED);
+}
+
+void weft__proc_enter(struct weft__proc *proc)
+{
+    struct weft__here *here = weft__here();
+
+    here->proc = proc;
+    here->region = &proc->region;
+}
+
+void weft__proc_leave(void)
+{
+    struct weft__here *here = weft__here();
+
+    here->proc = NULL;
+    here->region = NULL;
+}
+
+static void park(struct weft__proc *proc, bool for_mail)
+{
+    weft__proc_leave();
+    weft__fiber_park(for_mail ? commit_waiting : commit_parked);
+    weft__proc_enter(proc);
+}
+
+/* -- waiting with a time-out ------------------------------------------------------------ */
+
+static void wait_fired(struct weft__timer *timer)
+{
+    struct weft__wait *wait = (struct weft__wait *)(void *)timer; /* the timer comes first */
+    weft_pid pid = wait->proc->pid;
+
+    /* Release, with the acquire in wait_once. The wait's memory stays: wait_end
+     * cancels, and cancel does not return while this runs. */
+    atomic_store_explicit(&wait->is_over, true, memory_order_release);
+    weft__proc_unpark(pid);
+}
+
+void weft__wait_begin(struct weft__wait *wait, struct weft__proc *proc, int64_t timeout_ms)
+{
+    weft__timer_init(&wait->timer, wait_fired);
+    wait->proc = proc;
+    wait->timeout_ns = timeout_ms >= INT64_MAX / 1000000 ? -1 : timeout_ms * 1000000;
+    wait->is_set = false;
+    atomic_init(&wait->is_over, false);
+}
+
+bool weft__wait_once(struct weft__wait *wait, bool for_mail)
+{
+    struct weft__proc *proc = wait->proc;
+
+    if (proc->fiber.kind == WEFT__PROC_GUEST)
+        return weft__guest_wait(wait, for_mail);
+    if (atomic_load_explicit(&wait->is_over, memory_order_acquire) || wait->timeout_ns == 0)
+        return false;
+    if (!wait->is_set && wait->timeout_ns > 0) {
+        struct weft__worker *worker = weft__here()->worker;
+
+        wait->is_set = true;
+        proc->wait = wait; /* whoever ends the process cancels the timer */
+        weft__wheel_add(&worker->wheel, &wait->timer, wait->timeout_ns);
+    }
+    park(proc, for_mail);
+    weft__proc_take_token(proc);
+    weft__proc_obey(proc);
+    return !atomic_load_explicit(&wait->is_over, memory_order_acquire);
+}
+
+void weft__wait_end(struct weft__wait *wait)
+{
+    if (!wait->is_set)
+        return;
+    weft__wheel_cancel(&wait->timer, 0);
+    wait->proc->wait = NULL;
+}

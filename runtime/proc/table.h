@@ -1,0 +1,73 @@
+/* table.h - where control blocks live.
+ *
+ * One reservation of address space cut into slots: a slot's index gives its
+ * address without a look-up, and memory once used stays a control block until
+ * the runtime stops. It is made accessible in steps, so that untouched slots
+ * cost neither memory nor commit charge.
+ *
+ * A worker keeps free slots of its own, newest first, so that the next process
+ * gets memory that is in the cache and on its node; too many or too few are
+ * moved in batches, by way of one stack without locks (ck_stack).
+ *
+ * Invariant: a slot is never used, in a worker's list, in a batch, retired, or
+ *            a process's.
+ * Threads:   from anywhere; a worker's list by its worker.
+ */
+#ifndef WEFT_PROC_TABLE_H
+#define WEFT_PROC_TABLE_H
+
+#include <ck_stack.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "proc/proc.h"
+
+#define WEFT__SLOT_BATCH 64
+
+/* A worker's own, and what it counts. */
+struct weft__slots {
+    struct weft__proc *first;
+    uint32_t n;
+    /* By its worker; read by anyone: begun less ended here, so only the sum
+     * over all means something. */
+    _Atomic int64_t n_alive;
+};
+
+struct weft__table {
+    /* Set by init. */
+    struct weft__proc *base;
+    size_t max;
+    size_t size;                 /* bytes reserved */
+    /* By anyone. */
+    _Alignas(64) _Atomic size_t n_used; /* slots ever used; below are readable */
+    ck_stack_t batches;          /* full batches of free slots */
+    pthread_mutex_t lock;        /* guards growth and `shared` */
+    size_t n_open;               /* slots made accessible */
+    struct weft__slots shared;   /* what threads without a worker use */
+};
+
+/* 0, WEFT_ENOMEM. */
+int weft__table_init(struct weft__table *table, size_t max);
+void weft__table_destroy(struct weft__table *table);
+
+/* A slot nobody lives in, or NULL: all in use, or no memory. slots: the
+ * worker's, or NULL for a thread without one. */
+struct weft__proc *weft__table_take(struct weft__table *table, struct weft__slots *slots);
+void weft__table_give(struct weft__table *table, struct weft__slots *slots, struct weft__proc *proc);
+
+/* The control block of a slot index, or NULL when it was never used. */
+static inline struct weft__proc *weft__table_at(struct weft__table *table, uint32_t slot)
+{
+    /* Acquire, with the release when slots are cut: they are accessible. */
+    if (__builtin_expect(slot >= atomic_load_explicit(&table->n_used, memory_order_acquire), 0))
+        return NULL;
+    return &table->base[slot];
+}
+
+static inline uint32_t weft__table_slot(const struct weft__table *table, const struct weft__proc *proc)
+{
+    return (uint32_t)(proc - table->base);
+}
+
+#endif
