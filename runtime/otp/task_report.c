@@ -1,0 +1,57 @@
+/* task_report.c - what is logged when a task ends otherwise than it should. */
+#include "otp/task.h"
+
+#include "proc/log.h"
+#include "proc/name.h"
+#include "proc/runtime.h"
+#include "term/atom.h"
+
+/* :normal, :shutdown, {:shutdown, _} */
+static bool is_orderly(weft_term reason)
+{
+    if (weft_is_tuple(reason) && weft_tuple_size(reason) == 2)
+        reason = weft_tuple_at(reason, 0);
+    else if (weft_eq(reason, WEFT__A(normal)))
+        return true;
+    return weft_eq(reason, WEFT__A(shutdown));
+}
+
+/* The name that a process has now, or its pid. Names are found by name, not by
+ * pid: reports are rare, and need no second table. */
+static weft_term name_or_pid(weft_pid pid)
+{
+    const struct weft__names *names = &weft__runtime()->names;
+    uint32_t n = weft__atom_count();
+
+    for (uint32_t i = 0; i < n; i++) {
+        if (weft__name_get(names, weft__atom_of_index(i).bits) == pid.bits)
+            return weft__atom_of_index(i);
+    }
+    return pid;
+}
+
+static weft_term starter_of(struct weft__proc *proc)
+{
+    weft_term callers = weft__task_callers(proc);
+
+    return name_or_pid(weft_is_empty_list(callers) ? proc->parent : weft_head(callers));
+}
+
+static weft_term fields_of(struct weft__proc *proc, weft_term reason)
+{
+    weft_term args = weft_is_none(proc->arg) ? weft_list() : weft_list(proc->arg);
+    weft_term fields = weft_list(weft_tuple(WEFT__A(reason), reason));
+
+    if (proc->extra != NULL && proc->extra->label[0] != '\0')
+        fields = weft_cons(weft_tuple(WEFT_ATOM("label"), weft_str(proc->extra->label)), fields);
+    fields = weft_cons(weft_tuple(WEFT_ATOM("args"), args), fields);
+    fields = weft_cons(weft_tuple(WEFT_ATOM("function"), weft__log_function(proc->entry.fn)), fields);
+    fields = weft_cons(weft_tuple(WEFT_ATOM("started_from"), starter_of(proc)), fields);
+    return weft_cons(weft_tuple(WEFT_ATOM("task"), proc->pid), fields);
+}
+
+void weft__task_report(struct weft__proc *proc, weft_term reason)
+{
+    if (!is_orderly(reason))
+        weft__log_report(WEFT_LOG_ERROR, "Task terminating", fields_of(proc, reason));
+}
