@@ -1,0 +1,129 @@
+/* main_test.c - weft_main: what an app gets, and what a program's exit status
+ * says of how it ended. */
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "proc/process_test.h"
+
+static weft_term checks_its_arguments(weft_term args)
+{
+    check_term(args, weft_list(weft_str("first"), weft_str("second argument"), weft_str("")));
+    return A(ok);
+}
+
+static weft_term has_no_arguments(weft_term args)
+{
+    check_term(args, weft_empty_list);
+    return A(ok);
+}
+
+static weft_term app_returns_ok(weft_term args) { (void)args; return A(ok); }
+static weft_term app_exits_ok(weft_term args) { (void)args; weft_exit(A(ok)); }
+static weft_term app_exits_normal(weft_term args) { (void)args; weft_exit(A(normal)); }
+static weft_term app_exits_zero(weft_term args) { (void)args; weft_exit(weft_int(0)); }
+static weft_term app_exits_three(weft_term args) { (void)args; weft_exit(weft_int(3)); }
+static weft_term app_exits_boom(weft_term args)
+{
+    (void)args;
+    weft_exit(weft_tuple(A(boom), weft_str("in words")));
+}
+static weft_term app_errs(weft_term args) { (void)args; weft_error(A(the_error)); }
+
+/* Gets this signal from itself; it ends it wherever it is. */
+static weft_term app_interrupts_itself(weft_term args)
+{
+    kill(getpid(), SIGINT);
+    weft_receive(A(never), WEFT_INFINITY, NULL);
+    return args;
+}
+
+static weft_term app_terminates_itself(weft_term args)
+{
+    kill(getpid(), SIGTERM);
+    weft_sleep(3600000);
+    return args;
+}
+
+struct program {
+    weft_fn *app;
+    int status;
+    const char *output; /* what it says, or NULL */
+};
+
+static void runs_main(void *arg)
+{
+    const struct program *program = arg;
+    char *argv[] = { "program", NULL };
+
+    exit(weft_main(1, argv, program->app));
+}
+
+static void check_program(weft_fn *app, int status, const char *output)
+{
+    struct program program = { app, status, output };
+    struct tap_outcome outcome;
+
+    tap_run(runs_main, &program, 0, &outcome);
+    check(WIFEXITED(outcome.status));
+    if (!check_int(WEXITSTATUS(outcome.status), status))
+        diag("  it said: %s", outcome.output);
+    if (output != NULL)
+        check_has(outcome.output, output);
+}
+
+static void runs_main_with_arguments(void *arg)
+{
+    char *argv[] = { "program", "first", "second argument", "", NULL };
+
+    (void)arg;
+    exit(weft_main(4, argv, checks_its_arguments));
+}
+
+TEST(the_app_of_a_program_gets_its_arguments)
+{
+    struct tap_outcome outcome;
+
+    tap_run(runs_main_with_arguments, NULL, 0, &outcome);
+    check(WIFEXITED(outcome.status));
+    check_int(WEXITSTATUS(outcome.status), 0);
+    check_program(has_no_arguments, 0, NULL);
+}
+
+TEST(a_program_whose_app_returns_or_exits_with_ok_has_status_0)
+{
+    check_program(app_returns_ok, 0, NULL);
+    check_program(app_exits_ok, 0, NULL);
+    check_program(app_exits_normal, 0, NULL);
+    check_program(app_exits_zero, 0, NULL);
+}
+
+TEST(a_program_whose_app_exits_with_an_integer_has_that_status)
+{
+    check_program(app_exits_three, 3, NULL);
+}
+
+TEST(a_program_whose_app_exits_otherwise_has_status_1_and_says_why)
+{
+    check_program(app_exits_boom, 1, "in words");
+    check_program(app_errs, 1, "the_error");
+}
+
+TEST(a_program_that_is_interrupted_or_terminated_says_so_in_its_status)
+{
+    check_program(app_interrupts_itself, 130, NULL);
+    check_program(app_terminates_itself, 143, NULL);
+}
+
+static weft_term app_leaves_others_running(weft_term args)
+{
+    for (int i = 0; i < 10; i++)
+        weft_spawn(waits_for_stop, weft_none);
+    weft_yield();
+    return weft_is_list(args) ? A(ok) : args;
+}
+
+TEST(a_program_ends_with_its_app_though_others_run)
+{
+    check_program(app_leaves_others_running, 0, NULL);
+}
