@@ -81,18 +81,21 @@ static const struct atom_name *atom_name(uint32_t index)
     if (index < WEFT__N_OWN_ATOMS)
         return &own_names[index];
     /* C: who has the index of an atom saw it made, or got it from one who did. */
-    segment = atomic_load_explicit(&atoms.segments[index >> SEGMENT_BITS], memory_order_acquire);
-    return atomic_load_explicit(&segment->names[index & (SEGMENT_SIZE - 1)], memory_order_acquire);
+    segment =
+        atomic_load_explicit(&atoms.segments[index >> SEGMENT_BITS], memory_order_acquire);
+    return atomic_load_explicit(&segment->names[index & (SEGMENT_SIZE - 1)],
+                                memory_order_acquire);
 }
 
-static bool table_find(const struct atom_table *table, const char *name, size_t size, uint32_t hash,
-                       uint32_t *index)
+static bool table_find(const struct atom_table *table, const char *name, size_t size,
+                       uint32_t hash, uint32_t *index)
 {
     if (!table)
         return false;
     for (uint32_t i = hash;; i++) {
         /* B: the name behind a slot is there to read. */
-        uint64_t slot = atomic_load_explicit(&table->slots[i & table->mask], memory_order_acquire);
+        uint64_t slot =
+            atomic_load_explicit(&table->slots[i & table->mask], memory_order_acquire);
         const struct atom_name *found;
 
         if (slot == 0)
@@ -133,8 +136,8 @@ static void table_put(struct atom_table *table, uint32_t hash, uint32_t index)
     while (atomic_load_explicit(&table->slots[i & table->mask], memory_order_relaxed) != 0)
         i++;
     /* B: after the name. */
-    atomic_store_explicit(&table->slots[i & table->mask], (uint64_t)hash << 32 | (index + 1),
-                          memory_order_release);
+    atomic_store_explicit(&table->slots[i & table->mask],
+                          (uint64_t)hash << 32 | (index + 1), memory_order_release);
 }
 
 static struct atom_table *table_new(uint32_t n_slots)
@@ -151,7 +154,8 @@ static struct atom_table *table_first(void)
 {
     struct atom_table *table = table_new(FIRST_SLOTS);
 
-    _Static_assert(WEFT__N_OWN_ATOMS <= FIRST_SLOTS / 2, "the first table holds the runtime's atoms");
+    _Static_assert(WEFT__N_OWN_ATOMS <= FIRST_SLOTS / 2,
+                   "the first table holds the runtime's atoms");
     if (!table)
         return NULL;
     for (uint32_t i = 0; i < WEFT__N_OWN_ATOMS; i++)
@@ -222,7 +226,8 @@ static struct atom_name *name_new(const char *text, size_t size, uint32_t hash)
 
 enum making { MADE, FULL, NO_MEMORY };
 
-static enum making atom_make_locked(const char *text, size_t size, uint32_t hash, uint32_t *index)
+static enum making atom_make_locked(const char *text, size_t size, uint32_t hash,
+                                    uint32_t *index)
 {
     struct atom_table *table = table_with_room();
     struct atom_segment *segment;
@@ -240,7 +245,8 @@ static enum making atom_make_locked(const char *text, size_t size, uint32_t hash
     name = segment ? name_new(text, size, hash) : NULL;
     if (!name)
         return NO_MEMORY;
-    atomic_store_explicit(&segment->names[count & (SEGMENT_SIZE - 1)], name, memory_order_release); /* C */
+    atomic_store_explicit(&segment->names[count & (SEGMENT_SIZE - 1)], name,
+                          memory_order_release); /* C */
     table_put(table, hash, count);
     atomic_store_explicit(&atoms.count, count + 1, memory_order_relaxed);
     *index = count;
@@ -249,14 +255,24 @@ static enum making atom_make_locked(const char *text, size_t size, uint32_t hash
 
 /* A fork while another thread makes an atom must not leave the child with a
  * locked mutex and half an atom. Registered at the first atom, not at load. */
-static void atoms_lock(void) { pthread_mutex_lock(&atoms.mutex); }
-static void atoms_unlock(void) { pthread_mutex_unlock(&atoms.mutex); }
-static void fork_handlers_add(void) { pthread_atfork(atoms_lock, atoms_unlock, atoms_unlock); }
+static void atoms_lock(void)
+{
+    pthread_mutex_lock(&atoms.mutex);
+}
+static void atoms_unlock(void)
+{
+    pthread_mutex_unlock(&atoms.mutex);
+}
+static void fork_handlers_add(void)
+{
+    pthread_atfork(atoms_lock, atoms_unlock, atoms_unlock);
+}
 
 bool weft__atom_find(const char *name, size_t size, weft_atom *atom)
 {
     uint32_t hash = name_hash(name, size), index;
-    struct atom_table *table = atomic_load_explicit(&atoms.table, memory_order_acquire); /* A */
+    struct atom_table *table =
+        atomic_load_explicit(&atoms.table, memory_order_acquire); /* A */
 
     if (!table) {
         enum making made;
@@ -304,9 +320,11 @@ uint64_t weft__atom_site(uint64_t *site, const char *name, size_t size)
     weft_atom atom;
 
     if (size > WEFT__ATOM_NAME_MAX)
-        weft__term_fail("WEFT_ATOM", "has a name of %zu bytes, the limit is %u", size, WEFT__ATOM_NAME_MAX);
+        weft__term_fail("WEFT_ATOM", "has a name of %zu bytes, the limit is %u", size,
+                        WEFT__ATOM_NAME_MAX);
     if (!weft__atom_intern(name, size, &atom))
-        weft__term_fail("WEFT_ATOM", "cannot make :%s, the table is full with %u atoms", name, WEFT__ATOM_CAP);
+        weft__term_fail("WEFT_ATOM", "cannot make :%s, the table is full with %u atoms",
+                        name, WEFT__ATOM_CAP);
     /* Release, with the acquire in WEFT_ATOM: the name, then the site. */
     __atomic_store_n(site, atom.bits, __ATOMIC_RELEASE);
     return atom.bits;

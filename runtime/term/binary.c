@@ -34,7 +34,8 @@ static struct buffer *buffer_new(size_t extra)
 
 /* A term for bytes of a buffer, taking over one count. */
 static weft_term shared_bin(struct weft__counted *counted, struct weft__region *region,
-                            struct weft__shared *shared, const uint8_t *data, size_t size, bool is_text)
+                            struct weft__shared *shared, const uint8_t *data, size_t size,
+                            bool is_text)
 {
     counted->header = weft__header(WEFT__BOX_SHARED_BIN, is_text);
     counted->shared = shared;
@@ -82,7 +83,8 @@ weft_term weft_str(const char *text)
     return weft_bin(text, strlen(text));
 }
 
-weft_term weft_bin_wrap(const void *data, size_t size, void (*release)(void *data, void *arg), void *arg)
+weft_term weft_bin_wrap(const void *data, size_t size,
+                        void (*release)(void *data, void *arg), void *arg)
 {
     struct weft__region *region = weft__region_here();
     struct weft__counted *counted = weft__region_alloc(region, sizeof *counted);
@@ -120,7 +122,8 @@ weft_term weft_bin_slice(weft_term bin, size_t offset, size_t size)
     if (!weft__bin_bytes(bin, &data, &whole))
         weft__term_fail_kind("weft_bin_slice", bin, "a binary");
     if (offset > whole || size > whole - offset)
-        weft__term_fail("weft_bin_slice", "asks for %zu bytes from %zu on of a binary of %zu", size, offset,
+        weft__term_fail("weft_bin_slice",
+                        "asks for %zu bytes from %zu on of a binary of %zu", size, offset,
                         whole);
     /* Small ones are cheaper to copy than to count, and do not hold on to much. */
     if (weft__box_kind(bin) == WEFT__BOX_BIN || size <= 64)

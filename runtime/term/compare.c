@@ -146,8 +146,8 @@ static int compare_bins(weft_term a, weft_term b)
 
 /* -- the order ------------------------------------------------------------- */
 
-static void push_terms(struct weft__walk *walk, const weft_term *a, const weft_term *b, size_t n,
-                       unsigned stride, unsigned mode)
+static void push_terms(struct weft__walk *walk, const weft_term *a, const weft_term *b,
+                       size_t n, unsigned stride, unsigned mode)
 {
     weft__walk_push(walk, (struct weft__frame){a, b, n, (uint16_t)stride, (uint16_t)mode});
 }
@@ -226,20 +226,43 @@ int weft__compare_slow(weft_term a, weft_term b)
 
 int weft__order(weft_term a, weft_term b)
 {
-    /* Most keys are one atom, or small integers. */
     if (a.bits == b.bits)
         return 0;
+    /* Most keys of maps. */
+    if (weft_is_atom(a) && weft_is_atom(b))
+        return compare_atoms(a, b);
     return compare(a, b, BY_KIND);
 }
 
+/* Elements that are the same word, or words that differ, need no walk. */
+enum same { SAME, DIFFERENT, NOT_KNOWN };
+
+static enum same same_words(const weft_term *a, const weft_term *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (a[i].bits == b[i].bits)
+            continue;
+        return ((a[i].bits | b[i].bits) & 3) != 0 ? DIFFERENT : NOT_KNOWN;
+    }
+    return SAME;
+}
+
+/* Two addresses. */
 bool weft__eq_slow(weft_term a, weft_term b)
 {
-    /* Kinds that differ, or sizes, need no walk. */
-    if (weft__is_boxed(a) && weft__is_boxed(b)) {
-        uint64_t a_header = *weft__box(a), b_header = *weft__box(b);
+    uint64_t header;
+    enum same same = NOT_KNOWN;
 
-        if (a_header != b_header && !(weft_is_bin(a) && weft_is_bin(b)))
-            return false;
+    if (weft__is_boxed(a) && weft__is_boxed(b)) {
+        header = *weft__box(a);
+        if (header != *weft__box(b))
+            return weft_is_bin(a) && weft_is_bin(b) && compare_bins(a, b) == 0;
+        if (weft__header_kind(header) == WEFT__BOX_BIN)
+            return memcmp(weft__box(a) + 1, weft__box(b) + 1, weft__header_size(header)) ==
+                   0;
+        if (weft__header_kind(header) == WEFT__BOX_TUPLE)
+            same = same_words(weft__box_terms(a), weft__box_terms(b),
+                              weft__header_size(header));
     }
-    return compare(a, b, BY_KIND) == 0;
+    return same == NOT_KNOWN ? compare(a, b, BY_KIND) == 0 : same == SAME;
 }

@@ -49,7 +49,8 @@ weft_term weft__copy_into_memory(weft_term term, char *at, struct weft__counted 
 
 /* Copy into copy_size(term) bytes at `at` (8-aligned) and push the terms that
  * hold counts onto *counted. Returns the copy. */
-static inline weft_term weft__copy_into(weft_term term, char *at, struct weft__counted **counted)
+static inline weft_term weft__copy_into(weft_term term, char *at,
+                                        struct weft__counted **counted)
 {
     return weft__is_memory(term) ? weft__copy_into_memory(term, at, counted) : term;
 }
@@ -66,6 +67,7 @@ _Noreturn void weft__copy_fail(const char *call, const struct weft__copy_refusal
 /* A copy in the region, which may be another process's when that one stands
  * still. Fails in the name of call. */
 struct weft__region;
-weft_term weft__copy_to_region(struct weft__region *region, weft_term term, const char *call);
+weft_term weft__copy_to_region(struct weft__region *region, weft_term term,
+                               const char *call);
 
 #endif

@@ -19,18 +19,39 @@ static inline uint64_t mix(uint64_t a, uint64_t b)
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
+static inline uint64_t load_word(const uint8_t *data)
+{
+    uint64_t word;
+
+    memcpy(&word, data, sizeof word);
+    return word;
+}
+
+/* Up to 7 bytes, each of them at a place of its own or more than once. */
+static inline uint64_t load_few(const uint8_t *data, size_t size)
+{
+    uint32_t first, last;
+
+    if (size >= 4) {
+        memcpy(&first, data, 4);
+        memcpy(&last, data + size - 4, 4);
+        return (uint64_t)first << 32 | last;
+    }
+    if (size == 0)
+        return 0;
+    return (uint64_t)data[0] << 16 | (uint64_t)data[size / 2] << 8 | data[size - 1];
+}
+
+/* The size is in the sum first, so the last word may overlap the one before. */
 static uint64_t hash_bytes(const uint8_t *data, size_t size)
 {
-    uint64_t hash = size * MIX_B + 1, word;
+    uint64_t hash = size * MIX_B + 1;
 
-    for (; size >= 8; data += 8, size -= 8) {
-        memcpy(&word, data, 8);
-        hash = mix(hash, word);
-    }
-    word = 0;
-    if (size > 0)
-        memcpy(&word, data, size);
-    return mix(hash, word);
+    if (size < 8)
+        return mix(hash, load_few(data, size));
+    for (size_t at = 0; at + 8 < size; at += 8)
+        hash = mix(hash, load_word(data + at));
+    return mix(hash, load_word(data + size - 8));
 }
 
 static uint64_t hash_float(double value)
@@ -67,7 +88,8 @@ static uint64_t hash_step(struct weft__walk *walk, weft_term term)
     case WEFT__BOX_TUPLE:
     case WEFT__BOX_MAP:
         size = weft__box_size(term) << (weft__box_kind(term) == WEFT__BOX_MAP);
-        weft__walk_push(walk, (struct weft__frame){weft__box_terms(term), NULL, size, 1, 0});
+        weft__walk_push(walk,
+                        (struct weft__frame){weft__box_terms(term), NULL, size, 1, 0});
         return *weft__box(term);
     case WEFT__BOX_NATIVE:
         return (uintptr_t)((struct weft__counted *)weft__box(term))->shared;
@@ -76,7 +98,7 @@ static uint64_t hash_step(struct weft__walk *walk, weft_term term)
     }
 }
 
-uint64_t weft_hash(weft_term term)
+__attribute__((noinline)) static uint64_t hash_memory(weft_term term)
 {
     struct weft__walk walk;
     const weft_term *next, *unused;
@@ -89,6 +111,32 @@ uint64_t weft_hash(weft_term term)
         hash = mix(hash, hash_step(&walk, *next));
     weft__walk_end(&walk);
     return hash;
+}
+
+/* The same sum as hash_memory's, for tuples of words. */
+static inline bool hash_flat_tuple(weft_term tuple, uint64_t *hash)
+{
+    const weft_term *terms = weft__box_terms(tuple);
+    uint64_t sum = mix(*weft__box(tuple), MIX_A);
+
+    for (size_t i = 0, n = weft__box_size(tuple); i < n; i++) {
+        if ((terms[i].bits & 3) == 0)
+            return false;
+        sum = mix(sum, terms[i].bits);
+    }
+    *hash = sum;
+    return true;
+}
+
+uint64_t weft_hash(weft_term term)
+{
+    uint64_t hash;
+
+    if (!weft__is_memory(term))
+        return mix(term.bits, MIX_A);
+    if (weft__is_tuple(term) && hash_flat_tuple(term, &hash))
+        return hash;
+    return hash_memory(term);
 }
 
 void weft__walk_grow(struct weft__walk *walk)

@@ -91,7 +91,8 @@ void weft__kept_move(struct weft__kept **into, struct weft__kept **from)
 bool weft__kept_holds(const struct weft__kept *list, const void *at)
 {
     for (; list; list = list->next)
-        if ((const char *)at >= (const char *)list && (const char *)at < (const char *)list + list->size)
+        if ((const char *)at >= (const char *)list &&
+            (const char *)at < (const char *)list + list->size)
             return true;
     return false;
 }

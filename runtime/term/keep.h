@@ -19,8 +19,8 @@ struct weft__kept {
     struct weft__kept *next;
     struct weft__kept **link; /* what points here */
     struct weft__counted *counted;
-    size_t size;              /* bytes, this header too */
-    uint64_t seal;            /* tells a kept term from others */
+    size_t size;   /* bytes, this header too */
+    uint64_t seal; /* tells a kept term from others */
 };
 
 void weft__kept_release(struct weft__kept **list);

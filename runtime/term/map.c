@@ -60,7 +60,8 @@ static void pairs_merge_sort(struct pair *pairs, struct pair *spare, size_t n)
     pairs_merge_sort(pairs + half, spare, n - half);
     memcpy(spare, pairs, n * sizeof *pairs);
     for (size_t i = 0; i < n; i++) {
-        bool from_left = right == n || (left < half && weft__order(spare[left].key, spare[right].key) <= 0);
+        bool from_left = right == n || (left < half && weft__order(spare[left].key,
+                                                                   spare[right].key) <= 0);
 
         pairs[i] = from_left ? spare[left++] : spare[right++];
     }
@@ -106,10 +107,25 @@ weft_term weft_map_of(const weft_term *keys_and_values, size_t n_pairs)
     return weft__boxed(box);
 }
 
+/* Keys that are words differ in their bits: in a small map looking at each is
+ * faster than the order of atoms, which goes by their names. */
+static bool map_find_word(const struct pair *pairs, size_t n, weft_term key, size_t *at)
+{
+    for (size_t i = 0; i < n; i++)
+        if (pairs[i].key.bits == key.bits) {
+            *at = i;
+            return true;
+        }
+    return false;
+}
+
 bool weft__map_find(weft_term map, weft_term key, size_t *at)
 {
     const struct pair *pairs = map_pairs(map);
     size_t low = 0, high = weft__box_size(map);
+
+    if (high <= 16 && !weft__is_memory(key) && map_find_word(pairs, high, key, at))
+        return true;
 
     while (low < high) {
         size_t middle = low + (high - low) / 2;
@@ -145,7 +161,8 @@ bool weft_map_has(weft_term map, weft_term key)
 }
 
 /* A copy with `skip` pairs at `at` left out and room for `add` there. */
-static struct pair *map_splice(weft_term map, size_t at, size_t skip, size_t add, uint64_t **box)
+static struct pair *map_splice(weft_term map, size_t at, size_t skip, size_t add,
+                               uint64_t **box)
 {
     const struct pair *from = map_pairs(map);
     size_t n = weft__box_size(map);

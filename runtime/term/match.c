@@ -16,7 +16,7 @@ struct matching {
     struct met *log; /* one for each part that differs, in order */
     size_t n, cap;
     struct met own[LOG_INLINE];
-    struct weft__walk walk; /* of match_deep: pairs of term and pattern, each of them memory */
+    struct weft__walk walk; /* pairs of term and pattern, each of them memory */
 };
 
 static inline void matching_begin(struct matching *m)
@@ -50,7 +50,7 @@ static void log_grow(struct matching *m)
 }
 
 /* The same part again fits what it met first. */
-static bool log_fits(struct matching *m, weft_term part, weft_term value)
+static inline bool log_fits(struct matching *m, weft_term part, weft_term value)
 {
     for (size_t i = 0; i < m->n; i++)
         if (m->log[i].part.bits == part.bits)
@@ -62,7 +62,7 @@ static bool log_fits(struct matching *m, weft_term part, weft_term value)
 }
 
 /* May a part of that kind meet the term? */
-static inline bool kind_fits(unsigned kind, weft_term term)
+static bool kind_fits(unsigned kind, weft_term term)
 {
     switch (kind) {
     case WEFT__SPECIAL_VAR:
@@ -94,7 +94,8 @@ static inline bool word_fits(struct matching *m, weft_term term, weft_term patte
 }
 
 /* A part of a collection: words are looked at now, collections later. */
-static inline bool part_fits(struct matching *m, const weft_term *term, const weft_term *pattern)
+static inline bool part_fits(struct matching *m, const weft_term *term,
+                             const weft_term *pattern)
 {
     if (!weft__is_memory(*pattern))
         return word_fits(m, *term, *pattern);
@@ -110,7 +111,8 @@ static bool map_fits(struct matching *m, weft_term term, weft_term pattern)
     size_t at;
 
     for (size_t i = 0, n = weft__box_size(pattern); i < n; i++)
-        if (!weft__map_find(term, pairs[2 * i], &at) || !part_fits(m, &values[2 * at + 1], &pairs[2 * i + 1]))
+        if (!weft__map_find(term, pairs[2 * i], &at) ||
+            !part_fits(m, &values[2 * at + 1], &pairs[2 * i + 1]))
             return false;
     return true;
 }
@@ -157,13 +159,16 @@ static bool memory_fits(struct matching *m, weft_term term, weft_term pattern)
     }
 }
 
-__attribute__((noinline)) static bool match_deep(struct matching *m, weft_term term, weft_term pattern)
+static bool match_run(struct matching *m, weft_term term, weft_term pattern)
 {
     const weft_term *next_term, *next_pattern;
     unsigned mode;
     bool fits;
 
-    m->n = 0;
+    if (!weft__is_memory(pattern))
+        return word_fits(m, term, pattern);
+    if (!weft__is_memory(term))
+        return false;
     weft__walk_begin(&m->walk);
     fits = memory_fits(m, term, pattern);
     while (fits && weft__walk_next(&m->walk, &next_term, &next_pattern, &mode))
@@ -172,65 +177,128 @@ __attribute__((noinline)) static bool match_deep(struct matching *m, weft_term t
     return fits;
 }
 
-/* Nearly all patterns are tuples of words with a few binds: the short way for
- * them does without the walk, and leaves to match_deep what it cannot tell. */
-static inline bool match_run(struct matching *m, weft_term term, weft_term pattern)
-{
-    const weft_term *terms, *patterns;
-    size_t n;
-
-    if (!weft__is_memory(pattern))
-        return word_fits(m, term, pattern);
-    if (!weft__is_memory(term))
-        return false;
-    if (!weft__is_boxed(pattern) || !weft__is_boxed(term) || !weft__is_tuple(pattern))
-        return match_deep(m, term, pattern);
-    if (*weft__box(term) != *weft__box(pattern))
-        return false;
-    terms = weft__box_terms(term);
-    patterns = weft__box_terms(pattern);
-    n = weft__box_size(pattern);
-    for (size_t i = 0; i < n; i++) {
-        if (__builtin_expect((patterns[i].bits & 3) == 0 || m->n == LOG_INLINE, 0))
-            return match_deep(m, term, pattern);
-        if (!word_fits(m, terms[i], patterns[i]))
-            return false;
-    }
-    return true;
-}
-
 /* -- binding --------------------------------------------------------------- */
 
-static void met_store(const struct met *met)
+static void met_store(weft_term part, weft_term value)
 {
-    void *to = (void *)(uintptr_t)weft__special_payload(met->part);
+    void *to = (void *)(uintptr_t)weft__special_payload(part);
 
-    switch (weft__special_kind(met->part)) {
+    switch (weft__special_kind(part)) {
     case WEFT__SPECIAL_BIND:
     case WEFT__SPECIAL_BIND_PID:
-        *(weft_term *)to = met->value;
+        *(weft_term *)to = value;
         break;
     case WEFT__SPECIAL_BIND_INT:
-        *(int64_t *)to = weft__int_value(met->value);
+        *(int64_t *)to = weft__int_value(value);
         break;
     case WEFT__SPECIAL_BIND_FLOAT:
-        *(double *)to = weft_to_float(met->value);
+        *(double *)to = weft_to_float(value);
         break;
     case WEFT__SPECIAL_BIND_BOOL:
-        *(bool *)to = weft_to_bool(met->value);
+        *(bool *)to = weft_to_bool(value);
         break;
     case WEFT__SPECIAL_BIND_TEXT:
-        *(const char **)to = weft_text(met->value);
+        *(const char **)to = weft_text(value);
         break;
     default:
         break;
     }
 }
 
-static void binds_store(const struct matching *m)
+/* Any pattern. With a mark the pattern goes before binds are stored: a text may
+ * take memory, where the pattern was. */
+__attribute__((noinline)) static bool match_any(weft_term term, weft_term pattern,
+                                                const weft__pattern_mark *mark)
 {
-    for (size_t i = 0; i < m->n; i++)
-        met_store(&m->log[i]);
+    struct matching m;
+    bool fits;
+
+    matching_begin(&m);
+    fits = match_run(&m, term, pattern);
+    if (mark)
+        weft__region_rewind(mark);
+    for (size_t i = 0; fits && i < m.n; i++)
+        met_store(m.log[i].part, m.log[i].value);
+    matching_end(&m);
+    return fits;
+}
+
+/* -- the short way ----------------------------------------------------------- */
+
+/* Nearly all patterns are tuples of words, weft_any, weft_bind and weft_bind_int.
+ * For them the log is a bit for each element that binds: half the time of
+ * match_any. What is not of that shape is left to it. */
+enum flat { FITS, FITS_NOT, NOT_FLAT };
+
+static inline bool same_bind_before(const weft_term *terms, const weft_term *patterns,
+                                    size_t i, uint64_t binds)
+{
+    for (; binds != 0; binds &= binds - 1)
+        if (patterns[__builtin_ctzll(binds)].bits == patterns[i].bits)
+            return !weft_eq(terms[__builtin_ctzll(binds)], terms[i]);
+    return false;
+}
+
+static inline enum flat flat_fits(const weft_term *terms, const weft_term *patterns,
+                                  size_t n, uint64_t *binds)
+{
+    for (size_t i = 0; i < n; i++) {
+        weft_term term = terms[i], pattern = patterns[i];
+
+        if ((pattern.bits & 3) == 0)
+            return NOT_FLAT;
+        if (!weft__is_pattern_part(pattern)) {
+            if (term.bits != pattern.bits)
+                return FITS_NOT;
+            continue;
+        }
+        if (weft_is_none(term))
+            return FITS_NOT;
+        if (pattern.bits == weft_any.bits)
+            continue;
+        if (weft__special_kind(pattern) == WEFT__SPECIAL_BIND_INT) {
+            if (!weft_is_int(term))
+                return FITS_NOT;
+        } else if (weft__special_kind(pattern) != WEFT__SPECIAL_BIND) {
+            return NOT_FLAT;
+        }
+        if (same_bind_before(terms, patterns, i, *binds))
+            return FITS_NOT;
+        *binds |= UINT64_C(1) << i;
+    }
+    return FITS;
+}
+
+static inline void flat_store(const weft_term *terms, const weft_term *patterns,
+                              uint64_t binds)
+{
+    for (; binds != 0; binds &= binds - 1) {
+        size_t i = (size_t)__builtin_ctzll(binds);
+        void *to = (void *)(uintptr_t)weft__special_payload(patterns[i]);
+
+        if (weft__special_kind(patterns[i]) == WEFT__SPECIAL_BIND)
+            *(weft_term *)to = terms[i];
+        else
+            *(int64_t *)to = weft__int_value(terms[i]);
+    }
+}
+
+static inline enum flat match_flat(weft_term term, weft_term pattern)
+{
+    const weft_term *terms, *patterns;
+    uint64_t binds = 0;
+    enum flat flat;
+
+    if (!weft__is_tuple(pattern) || weft__box_size(pattern) > 64)
+        return NOT_FLAT;
+    if (!weft__is_boxed(term) || *weft__box(term) != *weft__box(pattern))
+        return FITS_NOT;
+    terms = weft__box_terms(term);
+    patterns = weft__box_terms(pattern);
+    flat = flat_fits(terms, patterns, weft__box_size(pattern), &binds);
+    if (flat == FITS)
+        flat_store(terms, patterns, binds);
+    return flat;
 }
 
 weft__pattern_mark weft__pattern_begin(void)
@@ -242,30 +310,20 @@ weft__pattern_mark weft__pattern_begin(void)
 
 bool weft__match(weft_term term, weft_term pattern, const weft__pattern_mark *mark)
 {
-    struct matching m;
-    bool fits;
+    enum flat flat = match_flat(term, pattern);
 
-    matching_begin(&m);
-    fits = match_run(&m, term, pattern);
-    /* The pattern goes before binds are stored: a text may take memory, above. */
+    if (__builtin_expect(flat == NOT_FLAT, 0))
+        return match_any(term, pattern, mark);
     weft__region_rewind(mark);
-    if (fits)
-        binds_store(&m);
-    matching_end(&m);
-    return fits;
+    return flat == FITS;
 }
 
 bool weft_match_term(weft_term term, weft_term pattern)
 {
-    struct matching m;
-    bool fits;
+    enum flat flat = match_flat(term, pattern);
 
-    matching_begin(&m);
-    fits = match_run(&m, term, pattern);
-    if (fits)
-        binds_store(&m);
-    matching_end(&m);
-    return fits;
+    return __builtin_expect(flat == NOT_FLAT, 0) ? match_any(term, pattern, NULL)
+                                                 : flat == FITS;
 }
 
 /* -- for those who need more ----------------------------------------------- */

@@ -19,12 +19,12 @@
 #define TEXT_BYTES 4096 /* shown of one binary */
 
 struct out {
-    char *text;      /* room for cap bytes and a NUL */
-    size_t cap;      /* bytes stored; what is beyond is only counted */
-    size_t n;        /* bytes so far */
+    char *text; /* room for cap bytes and a NUL */
+    size_t cap; /* bytes stored; what is beyond is only counted */
+    size_t n;   /* bytes so far */
     size_t max_bytes;
     size_t limit, max_depth;
-    bool is_cut;     /* max_bytes were not enough: nothing more is taken */
+    bool is_cut; /* max_bytes were not enough: nothing more is taken */
 };
 
 static void put_bytes(struct out *out, const char *bytes, size_t size)
@@ -38,7 +38,8 @@ static void put_bytes(struct out *out, const char *bytes, size_t size)
         size = room;
     }
     if (out->n < out->cap && size > 0)
-        memcpy(out->text + out->n, bytes, size < out->cap - out->n ? size : out->cap - out->n);
+        memcpy(out->text + out->n, bytes,
+               size < out->cap - out->n ? size : out->cap - out->n);
     out->n += size;
 }
 
@@ -47,7 +48,8 @@ static void put(struct out *out, const char *text)
     put_bytes(out, text, strlen(text));
 }
 
-__attribute__((format(printf, 2, 3))) static void put_format(struct out *out, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void put_format(struct out *out,
+                                                             const char *format, ...)
 {
     char text[96];
     va_list args;
@@ -216,7 +218,8 @@ static bool is_keyword_list(const struct out *out, weft_term list)
     for (size_t i = 0; i < out->limit && weft__is_cell(list); i++) {
         weft_term pair = weft__cell(list)[0];
 
-        if (!weft__is_tuple(pair) || weft__box_size(pair) != 2 || !is_keyword_key(weft__box_terms(pair)[0]))
+        if (!weft__is_tuple(pair) || weft__box_size(pair) != 2 ||
+            !is_keyword_key(weft__box_terms(pair)[0]))
             return false;
         list = weft__cell(list)[1];
     }
@@ -238,7 +241,8 @@ static void print_list(struct out *out, weft_term list, size_t depth)
             break;
         }
         if (is_keyword)
-            print_keyword(out, weft__box_terms(cell[0])[0], weft__box_terms(cell[0])[1], depth);
+            print_keyword(out, weft__box_terms(cell[0])[0], weft__box_terms(cell[0])[1],
+                          depth);
         else
             print_term(out, cell[0], depth);
         list = cell[1];
@@ -371,9 +375,11 @@ static void print_term(struct out *out, weft_term term, size_t depth)
     else if (weft_is_atom(term))
         print_atom(out, term);
     else if (weft_is_pid(term))
-        put_format(out, "#PID<%u.%llu>", weft__pid_slot(term), (unsigned long long)weft__pid_serial(term));
+        put_format(out, "#PID<%u.%llu>", weft__pid_slot(term),
+                   (unsigned long long)weft__pid_serial(term));
     else if (weft_is_ref(term))
-        put_format(out, "#Reference<%u.%llu>", weft__ref_slot(term), (unsigned long long)weft__ref_counter(term));
+        put_format(out, "#Reference<%u.%llu>", weft__ref_slot(term),
+                   (unsigned long long)weft__ref_counter(term));
     else if (weft__is_special(term))
         print_special(out, term);
     else if ((term.bits & 3) == WEFT__TAG_INT)
@@ -397,7 +403,8 @@ static struct out out_of_options(const weft_inspect_options *options)
     return (struct out){
         .limit = all.limit,
         .max_depth = all.max_depth < MAX_DEPTH ? all.max_depth : MAX_DEPTH,
-        .max_bytes = all.max_bytes < WEFT__BLOCK_MAX / 2 ? all.max_bytes : WEFT__BLOCK_MAX / 2,
+        .max_bytes =
+            all.max_bytes < WEFT__BLOCK_MAX / 2 ? all.max_bytes : WEFT__BLOCK_MAX / 2,
     };
 }
 

@@ -20,7 +20,8 @@
 /* No header and no address looks like this: a use of it is seen at once. */
 #define RELEASED_BYTE 0xd5
 
-void (*weft__stale_memory_each)(struct weft__region *region, weft__memory_visit *visit, void *arg);
+void (*weft__stale_memory_each)(struct weft__region *region, weft__memory_visit *visit,
+                                void *arg);
 void (*weft__stale_found)(struct weft__region *region, const void *where, uint64_t word);
 
 static void poison(char *at, size_t size)
@@ -60,7 +61,8 @@ void weft__block_free(struct weft__block *block)
 
 static bool block_holds(const struct weft__block *block, const void *at)
 {
-    return (const char *)at >= (const char *)block && (const char *)at < (const char *)block + block->size;
+    return (const char *)at >= (const char *)block &&
+           (const char *)at < (const char *)block + block->size;
 }
 
 /* -- the region ------------------------------------------------------------ */
@@ -329,7 +331,8 @@ static bool stale_points(const struct stale_search *search, uint64_t word)
         return false;
     if (at >= scope->at && at < top)
         return true;
-    for (const struct weft__block *block = region->blocks; block != scope->blocks; block = block->next)
+    for (const struct weft__block *block = region->blocks; block != scope->blocks;
+         block = block->next)
         if (block_holds(block, at))
             return true;
     return false;
@@ -347,7 +350,9 @@ static void stale_visit(void *arg, const void *memory, size_t size)
         if (weft__stale_found)
             weft__stale_found(search->region, &words[i], words[i]);
         else
-            fprintf(stderr, "weft: memory at %p points to %#llx, which its scope gives back: use weft_keep\n",
+            fprintf(stderr,
+                    "weft: memory at %p points to %#llx, which its scope gives back: use "
+                    "weft_keep\n",
                     (const void *)&words[i], (unsigned long long)words[i]);
     }
 }

@@ -155,11 +155,13 @@ typedef void weft__memory_visit(void *arg, const void *memory, size_t size);
 
 /* Call visit for each piece of memory the region's owner has (its state, not
  * the terms). NULL, the default: scopes are left without a search. */
-extern void (*weft__stale_memory_each)(struct weft__region *region, weft__memory_visit *visit, void *arg);
+extern void (*weft__stale_memory_each)(struct weft__region *region,
+                                       weft__memory_visit *visit, void *arg);
 
 /* The word at `where` is a term (or address) in memory about to be given back.
  * NULL: printed as a warning. */
-extern void (*weft__stale_found)(struct weft__region *region, const void *where, uint64_t word);
+extern void (*weft__stale_found)(struct weft__region *region, const void *where,
+                                 uint64_t word);
 
 /* Search for words that point to what leaving the scope will give back, call
  * weft__stale_found for each, and return how many. Debug builds (WEFT_DEBUG)

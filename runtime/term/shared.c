@@ -70,7 +70,8 @@ weft_term weft_native(const weft_native_type *type, void *object)
 
 bool weft_is_native(weft_term term, const weft_native_type *type)
 {
-    return weft__box_kind(term) == WEFT__BOX_NATIVE && (!type || native_of(term)->type == type);
+    return weft__box_kind(term) == WEFT__BOX_NATIVE &&
+           (!type || native_of(term)->type == type);
 }
 
 const weft_native_type *weft__native_type(weft_term term)

@@ -18,8 +18,10 @@ static weft_term box_word(enum weft__kind kind, uint64_t word)
 void weft__check_header(weft_term term)
 {
     if (!weft__is_header(*(const uint64_t *)(uintptr_t)term.bits))
-        weft__term_fail("weft_term", "the term at %#llx was released: its scope has ended, or it was dropped",
-                        (unsigned long long)term.bits);
+        weft__term_fail(
+            "weft_term",
+            "the term at %#llx was released: its scope has ended, or it was dropped",
+            (unsigned long long)term.bits);
 }
 #endif
 
@@ -136,7 +138,8 @@ void *weft_to_pointer(weft_term term)
 
 bool weft_is_pointer(weft_term term)
 {
-    return (term.bits & 15) == WEFT__TAG_POINTER || weft__box_kind(term) == WEFT__BOX_POINTER;
+    return (term.bits & 15) == WEFT__TAG_POINTER ||
+           weft__box_kind(term) == WEFT__BOX_POINTER;
 }
 
 /* -- tuples ---------------------------------------------------------------- */
@@ -185,7 +188,8 @@ weft_term weft_tuple_at(weft_term tuple, size_t index)
     if (!weft__is_tuple(tuple))
         weft__term_fail_kind("weft_tuple_at", tuple, "a tuple");
     if (index >= weft__box_size(tuple))
-        weft__term_fail("weft_tuple_at", "has no element %zu in a tuple of %zu", index, weft__box_size(tuple));
+        weft__term_fail("weft_tuple_at", "has no element %zu in a tuple of %zu", index,
+                        weft__box_size(tuple));
     return weft__box_terms(tuple)[index];
 }
 
@@ -193,7 +197,8 @@ weft_term weft_tuple_at(weft_term tuple, size_t index)
 
 static bool is_option(weft_term pair)
 {
-    return weft__is_tuple(pair) && weft__box_size(pair) == 2 && weft_is_atom(weft__box_terms(pair)[0]);
+    return weft__is_tuple(pair) && weft__box_size(pair) == 2 &&
+           weft_is_atom(weft__box_terms(pair)[0]);
 }
 
 weft_term weft_keyword(weft_term options, weft_atom key, weft_term otherwise)

@@ -126,20 +126,17 @@ static inline int64_t weft__int_value(weft_term term) /* of a term that is_int *
 static inline size_t weft__box_bytes(uint64_t header)
 {
     size_t size = weft__header_size(header);
+    unsigned kind = weft__header_kind(header);
 
-    switch (weft__header_kind(header)) {
-    case WEFT__BOX_BIN:
-        return 8 + ((size + 8) & ~(size_t)7);
-    case WEFT__BOX_SHARED_BIN:
-    case WEFT__BOX_NATIVE:
-        return WEFT__COUNTED_SIZE(weft__header_kind(header));
-    case WEFT__BOX_TUPLE:
+    if (kind == WEFT__BOX_TUPLE)
         return 8 + size * 8;
-    case WEFT__BOX_MAP:
+    if (kind == WEFT__BOX_BIN)
+        return 8 + ((size + 8) & ~(size_t)7);
+    if (kind == WEFT__BOX_MAP)
         return 8 + size * 16;
-    default:
-        return 16;
-    }
+    if (kind == WEFT__BOX_SHARED_BIN || kind == WEFT__BOX_NATIVE)
+        return WEFT__COUNTED_SIZE(kind);
+    return 16;
 }
 
 /* Bytes of a binary; false when the term is none. Good while the term lives. */

@@ -73,10 +73,20 @@ size_t weft__float_text(double value, char text[32])
 
 /* -- characters ------------------------------------------------------------ */
 
+/* Bytes of the character that begins with this one; 0: none begins so. */
+static size_t utf8_length(uint8_t first)
+{
+    if (first < 0x80)
+        return 1;
+    if (first < 0xc2 || first > 0xf4)
+        return 0;
+    return first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+}
+
 static size_t utf8_decode(const char *text, size_t size, uint32_t *code)
 {
     const uint8_t *byte = (const uint8_t *)text;
-    size_t n = byte[0] < 0x80 ? 1 : byte[0] < 0xc2 ? 0 : byte[0] < 0xe0 ? 2 : byte[0] < 0xf0 ? 3 : byte[0] < 0xf5 ? 4 : 0;
+    size_t n = utf8_length(byte[0]);
 
     if (n == 0 || n > size)
         return 0;
@@ -107,7 +117,8 @@ size_t weft__utf8_printable(const char *text, size_t size)
     if (n == 0)
         return 0;
     if (n == 1)
-        return (code >= 32 && code <= 126) || (code >= 7 && code <= 13) || code == 27 || code == 127;
+        return (code >= 32 && code <= 126) || (code >= 7 && code <= 13) || code == 27 ||
+               code == 127;
     return code >= 0xa0 && code != 0xfffe && code != 0xffff ? n : 0;
 }
 
@@ -171,5 +182,6 @@ enum weft__atom_form weft__atom_form(const char *name, size_t size)
 {
     if (is_alias(name, size))
         return WEFT__ATOM_ALIAS;
-    return is_identifier(name, size) || is_operator(name, size) ? WEFT__ATOM_BARE : WEFT__ATOM_QUOTED;
+    return is_identifier(name, size) || is_operator(name, size) ? WEFT__ATOM_BARE
+                                                                : WEFT__ATOM_QUOTED;
 }

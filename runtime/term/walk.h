@@ -58,8 +58,8 @@ static inline void weft__walk_push(struct weft__walk *walk, struct weft__frame f
 }
 
 /* Step past the next term (or pair of terms): false when none is left. */
-static inline bool weft__walk_next(struct weft__walk *walk, const weft_term **a, const weft_term **b,
-                                   unsigned *mode)
+static inline bool weft__walk_next(struct weft__walk *walk, const weft_term **a,
+                                   const weft_term **b, unsigned *mode)
 {
     struct weft__frame *top;
 

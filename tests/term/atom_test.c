@@ -141,7 +141,10 @@ TEST(the_child_of_a_fork_makes_atoms)
             weft_atom atom;
 
             alarm(10);
-            _exit(weft__atom_intern("child's", 7, &atom) && weft__atom_find("child's", 7, &atom) ? 0 : 1);
+            _exit(weft__atom_intern("child's", 7, &atom) &&
+                          weft__atom_find("child's", 7, &atom)
+                      ? 0
+                      : 1);
         }
         waitpid(child, &status, 0);
         check_int(status, 0);
@@ -157,7 +160,8 @@ static void fill_table(void *arg)
         char name[32];
         weft_atom atom;
 
-        if (!weft__atom_intern(name, (size_t)snprintf(name, sizeof name, "filler %d", i), &atom))
+        if (!weft__atom_intern(name, (size_t)snprintf(name, sizeof name, "filler %d", i),
+                               &atom))
             break;
     }
     check_uint(weft__atom_count(), WEFT__ATOM_CAP);
@@ -171,5 +175,6 @@ TEST(a_full_table_says_so)
 
     tap_run(fill_table, NULL, 50, &outcome);
     check(outcome.status != 0);
-    check_has(outcome.output, "cannot make :one too many, the table is full with 1048576 atoms");
+    check_has(outcome.output,
+              "cannot make :one too many, the table is full with 1048576 atoms");
 }

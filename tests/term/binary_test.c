@@ -56,7 +56,8 @@ TEST(a_slice_of_a_large_binary_shares_its_bytes)
 
     check_ptr(weft_bin_data(slice), (const char *)weft_bin_data(bin) + 5);
     check_uint(weft_bin_size(slice), 500);
-    check(weft_bin_data(weft_bin_slice(slice, 1, 400)) == (const char *)weft_bin_data(bin) + 6);
+    check(weft_bin_data(weft_bin_slice(slice, 1, 400)) ==
+          (const char *)weft_bin_data(bin) + 6);
     check_uint(weft_bin_size(weft_bin_slice(bin, 1000, 0)), 0);
 }
 
@@ -68,7 +69,8 @@ TEST(a_slice_has_a_text_that_ends_where_it_ends)
     memset(data, 'y', sizeof data);
     slice = weft_bin_slice(weft_bin(data, sizeof data), 10, 300);
     check_uint(strlen(weft_text(slice)), 300);
-    check_uint(strlen(weft_text(weft_bin_slice(weft_bin(data, sizeof data), 100, 300))), 300);
+    check_uint(strlen(weft_text(weft_bin_slice(weft_bin(data, sizeof data), 100, 300))),
+               300);
     check_str(weft_text(weft_bin_slice(weft_str("hello"), 1, 3)), "ell");
 }
 

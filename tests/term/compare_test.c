@@ -15,8 +15,16 @@ TEST(kinds_come_in_erlangs_order)
 {
     static const weft_native_type type = {.name = "T"};
     weft_term terms[] = {
-        weft_int(5), WEFT_ATOM("a"), weft__ref_make(1, 1), weft__pid_make(1, 1), weft_tuple(),
-        weft_map(), weft_empty_list, weft_list(weft_int(1)), weft_str(""), weft_pointer(terms),
+        weft_int(5),
+        WEFT_ATOM("a"),
+        weft__ref_make(1, 1),
+        weft__pid_make(1, 1),
+        weft_tuple(),
+        weft_map(),
+        weft_empty_list,
+        weft_list(weft_int(1)),
+        weft_str(""),
+        weft_pointer(terms),
         weft_native(&type, terms),
     };
 
@@ -50,12 +58,14 @@ TEST(zeros_and_nans_equal_themselves)
 
 TEST(integers_compare_across_all_sizes)
 {
-    static const int64_t values[] = {INT64_MIN, -((int64_t)1 << 61) - 1, -((int64_t)1 << 61), -1, 0, 1,
-                                     ((int64_t)1 << 61) - 1, (int64_t)1 << 61, INT64_MAX};
+    static const int64_t values[] = {
+        INT64_MIN, -((int64_t)1 << 61) - 1, -((int64_t)1 << 61), -1,       0,
+        1,         ((int64_t)1 << 61) - 1,  (int64_t)1 << 61,    INT64_MAX};
 
     for (int i = 0; i < 9; i++)
         for (int j = 0; j < 9; j++) {
-            check_int(sign(weft_compare(weft_int(values[i]), weft_int(values[j]))), sign(i - j));
+            check_int(sign(weft_compare(weft_int(values[i]), weft_int(values[j]))),
+                      sign(i - j));
             check_int(weft_eq(weft_int(values[i]), weft_int(values[j])), i == j);
         }
 }
@@ -75,7 +85,9 @@ TEST(tuples_and_maps_go_by_size_first_lists_by_elements)
     check_lt(weft_compare(weft_map(two, one), weft_map(weft_float(1.0), one)), 0);
     check_int(weft_compare(weft_map(one, one), weft_map(one, weft_float(1.0))), 0);
     /* elements by value, as == */
-    check_int(weft_compare(weft_tuple(one, weft_list(two)), weft_tuple(weft_float(1), weft_list(weft_float(2)))), 0);
+    check_int(weft_compare(weft_tuple(one, weft_list(two)),
+                           weft_tuple(weft_float(1), weft_list(weft_float(2)))),
+              0);
 }
 
 TEST(atoms_and_binaries_go_by_bytes)
@@ -107,8 +119,10 @@ TEST(order_equality_and_hash_agree_on_random_terms)
                 n_wrong += equal != (weft__order(terms[i], terms[j]) == 0);
                 n_wrong += equal && weft_compare(terms[i], terms[j]) != 0;
                 n_wrong += equal && weft_hash(terms[i]) != weft_hash(terms[j]);
-                n_wrong += sign(weft_compare(terms[i], terms[j])) != -sign(weft_compare(terms[j], terms[i]));
-                n_wrong += sign(weft__order(terms[i], terms[j])) != -sign(weft__order(terms[j], terms[i]));
+                n_wrong += sign(weft_compare(terms[i], terms[j])) !=
+                           -sign(weft_compare(terms[j], terms[i]));
+                n_wrong += sign(weft__order(terms[i], terms[j])) !=
+                           -sign(weft__order(terms[j], terms[i]));
             }
     }
     check_int(n_wrong, 0);
@@ -124,8 +138,10 @@ TEST(both_orders_are_transitive_on_random_terms)
         WEFT_SCOPE;
         weft_term a = gen_term(&gen, 2), b = gen_term(&gen, 2), c = gen_term(&gen, 2);
 
-        n_wrong += weft_compare(a, b) <= 0 && weft_compare(b, c) <= 0 && weft_compare(a, c) > 0;
-        n_wrong += weft__order(a, b) <= 0 && weft__order(b, c) <= 0 && weft__order(a, c) > 0;
+        n_wrong +=
+            weft_compare(a, b) <= 0 && weft_compare(b, c) <= 0 && weft_compare(a, c) > 0;
+        n_wrong +=
+            weft__order(a, b) <= 0 && weft__order(b, c) <= 0 && weft__order(a, c) > 0;
     }
     check_int(n_wrong, 0);
 }
@@ -144,7 +160,8 @@ TEST(hashes_of_small_keys_spread_in_their_low_bits)
 
 TEST(compare_and_hash_take_any_length_and_depth)
 {
-    weft_term a = weft_empty_list, b = weft_empty_list, deep = weft_int(1), deeper = weft_int(1);
+    weft_term a = weft_empty_list, b = weft_empty_list, deep = weft_int(1),
+              deeper = weft_int(1);
 
     for (int i = 0; i < 1000000; i++) {
         a = weft_cons(weft_int(i), a);

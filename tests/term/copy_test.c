@@ -81,20 +81,25 @@ TEST(what_is_no_value_is_refused_by_name)
     check(weft__copy_size(weft_none, &refusal) == WEFT__COPY_REFUSED);
     check_int(refusal.problem, WEFT__COPY_NONE);
     check(weft__copy_size(weft_any, &refusal) == WEFT__COPY_REFUSED);
-    check(weft__copy_size(weft_tuple(weft_int(1), weft_bind(&x)), &refusal) == WEFT__COPY_REFUSED);
-    check_int(refusal.problem, WEFT__COPY_PATTERN);
-    check_str(weft__copy_words(&refusal), "a term with weft_bind in it, which is a pattern part");
-    check(weft__copy_size(weft_list(weft_str("a"), weft_map(weft_int(1), weft_bind_int(&i))), &refusal) ==
+    check(weft__copy_size(weft_tuple(weft_int(1), weft_bind(&x)), &refusal) ==
           WEFT__COPY_REFUSED);
+    check_int(refusal.problem, WEFT__COPY_PATTERN);
+    check_str(weft__copy_words(&refusal),
+              "a term with weft_bind in it, which is a pattern part");
+    check(
+        weft__copy_size(weft_list(weft_str("a"), weft_map(weft_int(1), weft_bind_int(&i))),
+                        &refusal) == WEFT__COPY_REFUSED);
     check_str(weft__pattern_part_name(refusal.part), "weft_bind_int");
-    check(weft__copy_size(weft_cons(weft_int(1), weft_none), &refusal) == WEFT__COPY_REFUSED);
+    check(weft__copy_size(weft_cons(weft_int(1), weft_none), &refusal) ==
+          WEFT__COPY_REFUSED);
     check_int(refusal.problem, WEFT__COPY_NONE);
 }
 
 /* In the 64 KiB a process has. */
 static void *copy_deep(void *arg)
 {
-    weft_term list = weft_empty_list, tuple = weft_int(1), nested = weft_empty_list, map = weft_int(1);
+    weft_term list = weft_empty_list, tuple = weft_int(1), nested = weft_empty_list,
+              map = weft_int(1);
     struct flat flat;
 
     (void)arg;

@@ -5,7 +5,8 @@
 
 TEST(a_map_finds_what_was_put_in)
 {
-    weft_term map = weft_map(WEFT_ATOM("a"), weft_int(1), weft_int(1), weft_int(2), weft_str("a"), weft_int(3));
+    weft_term map = weft_map(WEFT_ATOM("a"), weft_int(1), weft_int(1), weft_int(2),
+                             weft_str("a"), weft_int(3));
 
     check_uint(weft_map_size(map), 3);
     check_int(weft_to_int(weft_map_get(map, WEFT_ATOM("a"), weft_none)), 1);
@@ -19,7 +20,8 @@ TEST(a_map_finds_what_was_put_in)
 TEST(of_equal_keys_the_last_one_counts)
 {
     weft_term pairs[200];
-    weft_term map = weft_map(weft_int(1), weft_int(10), weft_int(1), weft_int(11), weft_int(1), weft_int(12));
+    weft_term map = weft_map(weft_int(1), weft_int(10), weft_int(1), weft_int(11),
+                             weft_int(1), weft_int(12));
 
     check_uint(weft_map_size(map), 1);
     check_int(weft_to_int(weft_map_get(map, weft_int(1), weft_none)), 12);
@@ -30,7 +32,8 @@ TEST(of_equal_keys_the_last_one_counts)
     map = weft_map_of(pairs, 100);
     check_uint(weft_map_size(map), 30);
     for (int i = 0; i < 30; i++)
-        check_int(weft_to_int(weft_map_get(map, weft_int(i), weft_none)), i < 10 ? 90 + i : 60 + i);
+        check_int(weft_to_int(weft_map_get(map, weft_int(i), weft_none)),
+                  i < 10 ? 90 + i : 60 + i);
 }
 
 TEST(putting_and_deleting_make_new_maps)

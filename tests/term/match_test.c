@@ -34,7 +34,8 @@ TEST(a_match_binds_parts)
     weft_pid from;
     int64_t n;
 
-    check(weft_match(message, weft_tuple(A(ping), weft_bind_pid(&from), weft_bind_int(&n))));
+    check(
+        weft_match(message, weft_tuple(A(ping), weft_bind_pid(&from), weft_bind_int(&n))));
     check(weft_eq(from, weft__pid_make(3, 4)));
     check_int(n, 7);
     check(weft_match(message, weft_bind(&key)));
@@ -52,7 +53,8 @@ TEST(nothing_is_bound_unless_all_of_it_fits)
                       weft_tuple(weft_bind(&first), weft_bind_int(&n), A(d))));
     check(weft_eq(first, A(untouched)));
     check_int(n, -1);
-    check(!weft_match(weft_tuple(weft_int(1), A(b)), weft_tuple(weft_bind(&first), weft_bind_int(&n))));
+    check(!weft_match(weft_tuple(weft_int(1), A(b)),
+                      weft_tuple(weft_bind(&first), weft_bind_int(&n))));
     check(weft_eq(first, A(untouched)));
 }
 
@@ -85,7 +87,8 @@ TEST(a_bound_text_of_a_slice_outlives_the_pattern)
 
     memset(data, 'q', sizeof data);
     slice = weft_bin_slice(weft_bin(data, sizeof data), 1, 300);
-    check(weft_match(weft_tuple(slice, slice), weft_tuple(weft_bind_text(&text), weft_bind_text(&other))));
+    check(weft_match(weft_tuple(slice, slice),
+                     weft_tuple(weft_bind_text(&text), weft_bind_text(&other))));
     (void)weft_tuple(weft_int(1), weft_int(2), weft_int(3), weft_int(4));
     check_uint(strlen(text), 300);
     check_uint(strlen(other), 300);
@@ -95,12 +98,18 @@ TEST(a_variable_is_the_same_everywhere)
 {
     weft_term x;
 
-    check(weft_match(weft_tuple(weft_int(1), weft_int(1)), weft_tuple(weft_var(1), weft_var(1))));
-    check(!weft_match(weft_tuple(weft_int(1), weft_float(1)), weft_tuple(weft_var(1), weft_var(1))));
-    check(weft_match(weft_tuple(weft_int(1), weft_int(2)), weft_tuple(weft_var(1), weft_var(2))));
-    check(weft_match(weft_tuple(weft_str("a"), weft_list(weft_str("a"))), weft_tuple(weft_var(9), weft_list(weft_var(9)))));
-    check(weft_match(weft_tuple(weft_int(1), weft_int(1)), weft_tuple(weft_bind(&x), weft_bind(&x))));
-    check(!weft_match(weft_tuple(weft_int(1), weft_int(2)), weft_tuple(weft_bind(&x), weft_bind(&x))));
+    check(weft_match(weft_tuple(weft_int(1), weft_int(1)),
+                     weft_tuple(weft_var(1), weft_var(1))));
+    check(!weft_match(weft_tuple(weft_int(1), weft_float(1)),
+                      weft_tuple(weft_var(1), weft_var(1))));
+    check(weft_match(weft_tuple(weft_int(1), weft_int(2)),
+                     weft_tuple(weft_var(1), weft_var(2))));
+    check(weft_match(weft_tuple(weft_str("a"), weft_list(weft_str("a"))),
+                     weft_tuple(weft_var(9), weft_list(weft_var(9)))));
+    check(weft_match(weft_tuple(weft_int(1), weft_int(1)),
+                     weft_tuple(weft_bind(&x), weft_bind(&x))));
+    check(!weft_match(weft_tuple(weft_int(1), weft_int(2)),
+                      weft_tuple(weft_bind(&x), weft_bind(&x))));
 }
 
 TEST(more_binds_than_the_log_has_room_for)
@@ -118,7 +127,8 @@ TEST(more_binds_than_the_log_has_room_for)
 
 TEST(a_map_pattern_fits_by_its_own_keys)
 {
-    weft_term map = weft_map(A(a), weft_int(1), A(b), weft_tuple(weft_int(2), weft_int(3)), A(c), A(d));
+    weft_term map =
+        weft_map(A(a), weft_int(1), A(b), weft_tuple(weft_int(2), weft_int(3)), A(c), A(d));
     int64_t n;
 
     check(weft_match(map, weft_map(A(b), weft_tuple(weft_any, weft_bind_int(&n)))));
@@ -160,7 +170,8 @@ TEST(a_match_gives_the_patterns_memory_back)
     char *at = region->at;
 
     for (int i = 0; i < 100000; i++) {
-        weft_match(term, weft_tuple(A(put), weft_bind(&x), weft_tuple(weft_int(2), weft_float(2))));
+        weft_match(term, weft_tuple(A(put), weft_bind(&x),
+                                    weft_tuple(weft_int(2), weft_float(2))));
         weft_match(term, weft_tuple(A(put), weft_bind(&x), weft_int(2)));
     }
     check_ptr(region->at, at);
@@ -200,9 +211,11 @@ TEST(counted_terms_of_a_pattern_are_released_with_it)
     static char data[500];
     weft_term term = weft_tuple(weft_bin(data, sizeof data), weft_int(1));
 
-    check(weft_match(term, weft_tuple(weft_bin_wrap(data, sizeof data, count_release, NULL), weft_any)));
+    check(weft_match(
+        term, weft_tuple(weft_bin_wrap(data, sizeof data, count_release, NULL), weft_any)));
     check_int(n_released, 1);
-    check(!weft_match(term, weft_tuple(weft_bin_wrap(data, 400, count_release, NULL), weft_any)));
+    check(!weft_match(term,
+                      weft_tuple(weft_bin_wrap(data, 400, count_release, NULL), weft_any)));
     check_int(n_released, 2);
 }
 
@@ -231,6 +244,8 @@ TEST(variables_are_reported_by_number)
 TEST(pattern_parts_are_found_at_any_depth)
 {
     check(weft__has_pattern_part(weft_any));
-    check(weft__has_pattern_part(weft_list(weft_int(1), weft_map(weft_int(1), weft_tuple(weft_var(1))))));
-    check(!weft__has_pattern_part(weft_list(weft_int(1), weft_map(weft_int(1), weft_tuple(weft_str("a"))))));
+    check(weft__has_pattern_part(
+        weft_list(weft_int(1), weft_map(weft_int(1), weft_tuple(weft_var(1))))));
+    check(!weft__has_pattern_part(
+        weft_list(weft_int(1), weft_map(weft_int(1), weft_tuple(weft_str("a"))))));
 }

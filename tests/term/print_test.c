@@ -23,12 +23,34 @@ TEST(floats_are_written_as_elixir_writes_them)
         double value;
         const char *text;
     } floats[] = {
-        {1.0, "1.0"}, {-1.5, "-1.5"}, {100.0, "100.0"}, {1000.0, "1000.0"}, {1200.0, "1200.0"},
-        {12345.678, "12345.678"}, {1e10, "10000000000.0"}, {123456789012.0, "123456789012.0"}, {0.001, "0.001"},
-        {0.0001, "0.0001"}, {0.00001, "1.0e-5"}, {0.0012, "0.0012"}, {0.00012, "1.2e-4"}, {0.01, "0.01"}, {0.5, "0.5"}, {1e22, "1.0e22"},
-        {1e-7, "1.0e-7"}, {9007199254740992.0, "9007199254740992.0"}, {1e16, "1.0e16"}, {12345678901234567.0, "1.2345678901234568e16"}, {123456.5, "123456.5"}, {1.7976931348623157e308, "1.7976931348623157e308"},
-        {5e-324, "5.0e-324"}, {3.141592653589793, "3.141592653589793"}, {0.0, "0.0"}, {-0.0, "-0.0"},
-        {HUGE_VAL, "inf"}, {-HUGE_VAL, "-inf"},
+        {1.0, "1.0"},
+        {-1.5, "-1.5"},
+        {100.0, "100.0"},
+        {1000.0, "1000.0"},
+        {1200.0, "1200.0"},
+        {12345.678, "12345.678"},
+        {1e10, "10000000000.0"},
+        {123456789012.0, "123456789012.0"},
+        {0.001, "0.001"},
+        {0.0001, "0.0001"},
+        {0.00001, "1.0e-5"},
+        {0.0012, "0.0012"},
+        {0.00012, "1.2e-4"},
+        {0.01, "0.01"},
+        {0.5, "0.5"},
+        {1e22, "1.0e22"},
+        {1e-7, "1.0e-7"},
+        {9007199254740992.0, "9007199254740992.0"},
+        {1e16, "1.0e16"},
+        {12345678901234567.0, "1.2345678901234568e16"},
+        {123456.5, "123456.5"},
+        {1.7976931348623157e308, "1.7976931348623157e308"},
+        {5e-324, "5.0e-324"},
+        {3.141592653589793, "3.141592653589793"},
+        {0.0, "0.0"},
+        {-0.0, "-0.0"},
+        {HUGE_VAL, "inf"},
+        {-HUGE_VAL, "-inf"},
     };
     char text[32];
 
@@ -55,7 +77,8 @@ TEST(every_float_reads_back_as_itself)
             value = (double)gen_below(&gen, 1000000) / 1000;
         if (isnan(value))
             continue;
-        n_wrong += weft__float_text(value, text) != strlen(text) || strtod(text, NULL) != value;
+        n_wrong +=
+            weft__float_text(value, text) != strlen(text) || strtod(text, NULL) != value;
     }
     check_int(n_wrong, 0);
 }
@@ -97,11 +120,15 @@ TEST(collections)
 {
     check_str(weft_inspect(weft_tuple()), "{}");
     check_str(weft_inspect(weft_tuple(A(pong), weft_int(0))), "{:pong, 0}");
-    check_str(weft_inspect(weft_list(weft_int(1), weft_list(), weft_tuple(A(a)))), "[1, [], {:a}]");
-    check_str(weft_inspect(weft_cons(weft_int(1), weft_cons(weft_int(2), weft_int(3)))), "[1, 2 | 3]");
+    check_str(weft_inspect(weft_list(weft_int(1), weft_list(), weft_tuple(A(a)))),
+              "[1, [], {:a}]");
+    check_str(weft_inspect(weft_cons(weft_int(1), weft_cons(weft_int(2), weft_int(3)))),
+              "[1, 2 | 3]");
     check_str(weft_inspect(weft_map()), "%{}");
-    check_str(weft_inspect(weft_map(A(b), weft_int(2), A(a), weft_int(1))), "%{a: 1, b: 2}");
-    check_str(weft_inspect(weft_map(A(a), weft_int(1), weft_int(2), weft_str("x"))), "%{2 => \"x\", :a => 1}");
+    check_str(weft_inspect(weft_map(A(b), weft_int(2), A(a), weft_int(1))),
+              "%{a: 1, b: 2}");
+    check_str(weft_inspect(weft_map(A(a), weft_int(1), weft_int(2), weft_str("x"))),
+              "%{2 => \"x\", :a => 1}");
 }
 
 TEST(lists_of_pairs_are_keywords)
@@ -109,12 +136,16 @@ TEST(lists_of_pairs_are_keywords)
     weft_term pair = weft_tuple(A(a), weft_int(1));
 
     check_str(weft_inspect(weft_list(pair)), "[a: 1]");
-    check_str(weft_inspect(weft_list(pair, weft_tuple(WEFT_ATOM("b c"), pair))), "[a: 1, \"b c\": {:a, 1}]");
-    check_str(weft_inspect(weft_list(weft_tuple(weft_bool(true), weft_int(1)))), "[true: 1]");
+    check_str(weft_inspect(weft_list(pair, weft_tuple(WEFT_ATOM("b c"), pair))),
+              "[a: 1, \"b c\": {:a, 1}]");
+    check_str(weft_inspect(weft_list(weft_tuple(weft_bool(true), weft_int(1)))),
+              "[true: 1]");
     check_str(weft_inspect(weft_list(pair, weft_int(1))), "[{:a, 1}, 1]");
-    check_str(weft_inspect(weft_list(weft_tuple(WEFT_ATOM("Elixir.Foo"), weft_int(1)))), "[{Foo, 1}]");
+    check_str(weft_inspect(weft_list(weft_tuple(WEFT_ATOM("Elixir.Foo"), weft_int(1)))),
+              "[{Foo, 1}]");
     check_str(weft_inspect(weft_cons(pair, weft_int(1))), "[{:a, 1} | 1]");
-    check_str(weft_inspect(weft_list(weft_tuple(weft_str("a"), weft_int(1)))), "[{\"a\", 1}]");
+    check_str(weft_inspect(weft_list(weft_tuple(weft_str("a"), weft_int(1)))),
+              "[{\"a\", 1}]");
 }
 
 TEST(what_the_runtime_makes)
@@ -127,8 +158,9 @@ TEST(what_the_runtime_makes)
     check_str(weft_inspect(weft__ref_make(12, 34)), "#Reference<12.34>");
     check_str(weft_inspect(weft_native(&type, (void *)0x10)), "#Socket<0x10>");
     check_str(weft_inspect(weft_none), "weft_none");
-    check_str(weft_inspect(weft_tuple(weft_any, weft_var(2), weft_bind(&x), weft_bind_int(&i))),
-              "{weft_any, weft_var(2), weft_bind, weft_bind_int}");
+    check_str(
+        weft_inspect(weft_tuple(weft_any, weft_var(2), weft_bind(&x), weft_bind_int(&i))),
+        "{weft_any, weft_var(2), weft_bind, weft_bind_int}");
 }
 
 TEST(what_is_left_out_is_shown_by_dots)
@@ -156,7 +188,8 @@ TEST(what_is_left_out_is_shown_by_dots)
 
 TEST(a_cut_does_not_divide_a_character)
 {
-    check_str(weft_inspect(weft_str("a\xe2\x82\xac\xe2\x82\xac"), .max_bytes = 6), "\"a...");
+    check_str(weft_inspect(weft_str("a\xe2\x82\xac\xe2\x82\xac"), .max_bytes = 6),
+              "\"a...");
 }
 
 TEST(long_text_is_bounded)

@@ -218,7 +218,8 @@ TEST(an_adopted_block_belongs_to_the_innermost_scope)
     {
         WEFT_SCOPE;
         struct weft__block *block = weft__block_new(weft__copy_size(message, &refusal));
-        weft_term received = weft__copy_into(message, weft__block_data(block), &block->counted);
+        weft_term received =
+            weft__copy_into(message, weft__block_data(block), &block->counted);
 
         weft__region_adopt(weft__region_here(), block);
         (void)weft_tuple(weft_int(1));

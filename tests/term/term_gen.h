@@ -17,7 +17,8 @@ static inline struct gen gen_seeded(uint64_t salt)
 {
     const char *seed = getenv("WEFT_SEED");
 
-    return (struct gen){(seed ? strtoull(seed, NULL, 0) : 1) * UINT64_C(0x9e3779b97f4a7c15) + salt};
+    return (struct gen){
+        (seed ? strtoull(seed, NULL, 0) : 1) * UINT64_C(0x9e3779b97f4a7c15) + salt};
 }
 
 static inline uint64_t gen_next(struct gen *gen)
@@ -37,9 +38,19 @@ static inline unsigned gen_below(struct gen *gen, unsigned n)
 /* Few values of each kind, so that equal ones meet; the awkward ones too. */
 static inline weft_term gen_leaf(struct gen *gen)
 {
-    static const int64_t ints[] = {0, 1, -1, 7, INT64_MAX, INT64_MIN, (int64_t)1 << 53, ((int64_t)1 << 53) + 1,
-                                   (int64_t)1 << 61, -((int64_t)1 << 61), -((int64_t)1 << 61) - 1};
-    static const double floats[] = {0.0, -0.0, 1.0, -1.0, 7.5, 0x1p53, 0x1p61, 0x1p63, -0x1p63, HUGE_VAL, -HUGE_VAL, NAN};
+    static const int64_t ints[] = {0,
+                                   1,
+                                   -1,
+                                   7,
+                                   INT64_MAX,
+                                   INT64_MIN,
+                                   (int64_t)1 << 53,
+                                   ((int64_t)1 << 53) + 1,
+                                   (int64_t)1 << 61,
+                                   -((int64_t)1 << 61),
+                                   -((int64_t)1 << 61) - 1};
+    static const double floats[] = {0.0,    -0.0,   1.0,     -1.0,     7.5,       0x1p53,
+                                    0x1p61, 0x1p63, -0x1p63, HUGE_VAL, -HUGE_VAL, NAN};
     static const char bytes[700] = "abcabd";
 
     switch (gen_below(gen, 10)) {
@@ -69,8 +80,10 @@ static inline weft_term gen_leaf(struct gen *gen)
     case 8:
         return weft_bin(bytes, 300 + gen_below(gen, 2));
     default:
-        return gen_below(gen, 2) ? weft_empty_list
-                                 : weft_pointer((void *)(uintptr_t)(gen_below(gen, 2) ? 8 : UINT64_C(1) << 62));
+        return gen_below(gen, 2)
+                   ? weft_empty_list
+                   : weft_pointer(
+                         (void *)(uintptr_t)(gen_below(gen, 2) ? 8 : UINT64_C(1) << 62));
     }
 }
 

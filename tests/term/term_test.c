@@ -14,8 +14,15 @@
 
 TEST(integers_of_all_sizes_come_back)
 {
-    static const int64_t values[] = {0, 1, -1, INT64_MAX, INT64_MIN, ((int64_t)1 << 61) - 1, (int64_t)1 << 61,
-                                     -((int64_t)1 << 61), -((int64_t)1 << 61) - 1};
+    static const int64_t values[] = {0,
+                                     1,
+                                     -1,
+                                     INT64_MAX,
+                                     INT64_MIN,
+                                     ((int64_t)1 << 61) - 1,
+                                     (int64_t)1 << 61,
+                                     -((int64_t)1 << 61),
+                                     -((int64_t)1 << 61) - 1};
 
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
         weft_term term = weft_int(values[i]);
@@ -76,7 +83,8 @@ TEST(pointers_of_60_and_of_64_bits_come_back)
     check_ptr(weft_to_pointer(weft_pointer(&here)), &here);
     check_ptr(weft_to_pointer(weft_pointer(NULL)), NULL);
     check(!weft__is_memory(weft_pointer(&here)));
-    check_ptr(weft_to_pointer(weft_pointer((void *)(UINTPTR_MAX - 7))), (void *)(UINTPTR_MAX - 7));
+    check_ptr(weft_to_pointer(weft_pointer((void *)(UINTPTR_MAX - 7))),
+              (void *)(UINTPTR_MAX - 7));
     check(weft_is_pointer(weft_pointer((void *)UINTPTR_MAX)));
     check(weft_eq(weft_pointer((void *)UINTPTR_MAX), weft_pointer((void *)UINTPTR_MAX)));
 }
@@ -99,8 +107,10 @@ TEST(weft_none_is_of_no_kind)
     weft_term none = weft_none;
 
     check(weft_is_none(none));
-    check(!weft_is_int(none) && !weft_is_float(none) && !weft_is_atom(none) && !weft_is_pid(none));
-    check(!weft_is_ref(none) && !weft_is_bin(none) && !weft_is_tuple(none) && !weft_is_list(none));
+    check(!weft_is_int(none) && !weft_is_float(none) && !weft_is_atom(none) &&
+          !weft_is_pid(none));
+    check(!weft_is_ref(none) && !weft_is_bin(none) && !weft_is_tuple(none) &&
+          !weft_is_list(none));
     check(!weft_is_map(none) && !weft_is_pointer(none) && !weft_is_native(none, NULL));
     check(!weft_is_none(weft_empty_list) && !weft_is_none(weft_int(0)));
 }
@@ -116,7 +126,9 @@ TEST(tuples_of_any_size)
     check_int(weft_to_int(weft_tuple_at(big, 99)), 99);
     check_uint(weft_tuple_size(weft_tuple()), 0);
     check_uint(weft_tuple_size(weft_tuple(weft_int(1))), 1);
-    check_int(weft_to_int(weft_tuple_at(weft_tuple(weft_int(1), weft_tuple(weft_int(2)), weft_int(3)), 2)), 3);
+    check_int(weft_to_int(weft_tuple_at(
+                  weft_tuple(weft_int(1), weft_tuple(weft_int(2)), weft_int(3)), 2)),
+              3);
     for (size_t n = 0; n < 7; n++)
         for (size_t i = 0; i < n; i++)
             check_int(weft_to_int(weft_tuple_at(weft_tuple_of(many, n), i)), (int64_t)i);
@@ -144,8 +156,10 @@ TEST(lists_are_cells)
 
 TEST(loops_over_lists_and_maps_nest_break_and_continue)
 {
-    weft_term lists = weft_list(weft_list(weft_int(1), weft_int(2)), weft_list(weft_int(3)));
-    weft_term map = weft_map(weft_int(2), weft_int(20), weft_int(1), weft_int(10), weft_int(3), weft_int(30));
+    weft_term lists =
+        weft_list(weft_list(weft_int(1), weft_int(2)), weft_list(weft_int(3)));
+    weft_term map = weft_map(weft_int(2), weft_int(20), weft_int(1), weft_int(10),
+                             weft_int(3), weft_int(30));
     int64_t sum = 0;
 
     weft_list_each (list, lists)
@@ -167,8 +181,8 @@ TEST(loops_over_lists_and_maps_nest_break_and_continue)
 TEST(options_are_found_in_lists_maps_and_nowhere)
 {
     weft_term key = WEFT_ATOM("ttl"), none = weft_int(-1);
-    weft_term list = weft_list(weft_tuple(WEFT_ATOM("a"), weft_int(1)), weft_tuple(key, weft_int(2)),
-                               weft_tuple(key, weft_int(3)));
+    weft_term list = weft_list(weft_tuple(WEFT_ATOM("a"), weft_int(1)),
+                               weft_tuple(key, weft_int(2)), weft_tuple(key, weft_int(3)));
 
     check_int(weft_to_int(weft_keyword(list, key, none)), 2);
     check_int(weft_to_int(weft_keyword(list, WEFT_ATOM("other"), none)), -1);
