@@ -105,14 +105,3 @@ void weft__term_out_of_memory(size_t size)
     weft__proc_exit(proc, WEFT_ATOM("system_limit"));
 }
 
-_Noreturn void weft__guest_exit(weft_term reason)
-{
-    struct weft__here *here = weft__here();
-    const char *text = weft_inspect(reason);
-
-    weft_log_error("a thread outside of weft ends: %s", text);
-    if (weft__thread_is_main())
-        exit(1);
-    (void)here;
-    pthread_exit(NULL);
-}

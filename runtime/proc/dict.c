@@ -46,14 +46,14 @@ static weft_term dictionary(struct weft__extra *extra)
     return weft_is_none(extra->dictionary) ? weft_map() : extra->dictionary;
 }
 
-static weft_term change(struct weft__extra *extra, weft_term key, weft_term map)
+static weft_term change(const char *call, struct weft__extra *extra, weft_term key, weft_term map)
 {
     weft_term before = weft_map_get(dictionary(extra), key, weft_none);
     weft_term old = extra->dictionary;
 
     /* The value before goes into the caller's scope, as its map goes. */
     if (!weft_is_none(before))
-        before = weft__copy_to_region(weft__region_here(), before, "weft_dict_put");
+        before = weft__copy_to_region(weft__region_here(), before, call);
     extra->dictionary = weft_keep(map);
     weft_drop(old);
     return before;
@@ -62,10 +62,12 @@ static weft_term change(struct weft__extra *extra, weft_term key, weft_term map)
 weft_term weft_dict_put(weft_term key, weft_term value)
 {
     struct weft__extra *extra = need_extra("weft_dict_put");
+    struct weft__copy_refusal refusal;
 
-    if (weft_is_none(key) || weft_is_none(value))
-        weft__proc_badarg("weft_dict_put", "weft_none is neither a key nor a value");
-    return change(extra, key, weft_map_put(dictionary(extra), key, value));
+    if (weft__copy_size(key, &refusal) == WEFT__COPY_REFUSED ||
+        weft__copy_size(value, &refusal) == WEFT__COPY_REFUSED)
+        weft__copy_fail("weft_dict_put", &refusal);
+    return change("weft_dict_put", extra, key, weft_map_put(dictionary(extra), key, value));
 }
 
 weft_term weft_dict_get(weft_term key, weft_term otherwise)
@@ -81,5 +83,5 @@ weft_term weft_dict_delete(weft_term key)
 {
     struct weft__extra *extra = need_extra("weft_dict_delete");
 
-    return change(extra, key, weft_map_delete(dictionary(extra), key));
+    return change("weft_dict_delete", extra, key, weft_map_delete(dictionary(extra), key));
 }

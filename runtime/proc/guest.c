@@ -15,6 +15,7 @@
 #include "proc/owned.h"
 #include "proc/runtime.h"
 #include "term/fail.h"
+#include "weft/log.h"
 
 static pthread_key_t guest_key;
 static pthread_once_t guest_once = PTHREAD_ONCE_INIT;
@@ -100,6 +101,25 @@ static void thread_ends(void *arg)
     here->proc = NULL;
     here->guest = NULL;
     free(guest);
+}
+
+_Noreturn void weft__guest_exit(weft_term reason)
+{
+    struct weft__guest *guest = weft__guest_here();
+    struct weft__runtime *runtime = weft__runtime();
+
+    weft_log_error("a thread outside of weft ends: %s", weft_inspect(reason));
+    if (runtime != NULL && guest->proc != NULL && guest->generation == runtime->generation) {
+        struct weft__proc *proc = guest->proc;
+
+        unlist(runtime, guest);
+        guest->proc = NULL;
+        weft__life_end(proc, reason);
+        weft__here()->proc = NULL;
+    }
+    if (weft__thread_is_main())
+        exit(1);
+    pthread_exit(NULL);
 }
 
 static void make_key(void)

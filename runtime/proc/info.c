@@ -54,7 +54,14 @@ static size_t memory_of(struct weft__proc *proc)
     return size;
 }
 
-static weft_term one(struct weft__proc *proc, weft_atom item, bool is_self)
+/* A handler between two messages waits too. */
+static bool waits(const struct weft__proc *proc)
+{
+    return (proc->flags & WEFT__WAITS) != 0 ||
+           (proc->fiber.kind == WEFT__PROC_HANDLER && proc->region.scope == NULL);
+}
+
+static weft_term one(struct weft__proc *proc, weft_atom item)
 {
     const char *name = weft_atom_name(item);
     struct weft__extra *extra = proc->extra;
@@ -75,8 +82,7 @@ static weft_term one(struct weft__proc *proc, weft_atom item, bool is_self)
     if (strcmp(name, "trap_exit") == 0)
         return weft_bool((proc->flags & WEFT__TRAPS) != 0);
     if (strcmp(name, "status") == 0)
-        /* Who answers another one does so where it waits, or just before it runs. */
-        return is_self ? WEFT_ATOM("running") : WEFT_ATOM("waiting");
+        return waits(proc) ? WEFT_ATOM("waiting") : WEFT_ATOM("running");
     if (strcmp(name, "parent") == 0)
         return weft_is_none(proc->parent) ? WEFT_ATOM("undefined") : proc->parent;
     if (strcmp(name, "dictionary") == 0)
@@ -93,23 +99,18 @@ static weft_term one(struct weft__proc *proc, weft_atom item, bool is_self)
     return weft_none; /* the caller's item was checked */
 }
 
-static weft_term pairs(struct weft__proc *proc, weft_term items, bool is_self)
+static weft_term pairs(struct weft__proc *proc, weft_term items)
 {
     weft_term item, list = weft_empty_list;
 
     while (weft_list_next(&items, &item))
-        list = weft_cons(weft_tuple(item, one(proc, item, is_self)), list);
+        list = weft_cons(weft_tuple(item, one(proc, item)), list);
     return weft_list_reverse(list);
-}
-
-static weft_term look(struct weft__proc *proc, weft_term items, bool is_self)
-{
-    return weft_is_atom(items) ? one(proc, items, is_self) : pairs(proc, items, is_self);
 }
 
 weft_term weft__info_answer(struct weft__proc *proc, weft_term items)
 {
-    return look(proc, items, false);
+    return weft_is_atom(items) ? one(proc, items) : pairs(proc, items);
 }
 
 /* -- the question --------------------------------------------------------------------- */
@@ -182,7 +183,7 @@ weft_term weft_process_info(weft_pid pid, weft_term items)
     weft__proc_drain(proc);
     weft__proc_obey(proc);
     if (pid.bits == proc->pid.bits)
-        return look(proc, items, true);
+        return weft__info_answer(proc, items);
     return ask(proc, pid, items);
 }
 

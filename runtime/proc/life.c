@@ -1,7 +1,8 @@
 /* life.c - how a process begins, runs and ends.
  *
  * The end, in this order:
- *   1  no frame of it is left: it stands at a stack's base, or never had one
+ *   1  it stands at a stack's base; frames it left by an exit lie on another
+ *      stack, untouched, until all of this is done
  *   2  its defers run; it is still linked, but is_alive says no
  *   3  its name is free
  *   4  ENDING: nobody's signal is taken any more; those that came are answered
@@ -210,7 +211,7 @@ static void run_handler(struct weft__fiber *fiber)
     weft__proc_leave();
 }
 
-static void end_rebased(void *arg)
+static void end_abandoned(void *arg)
 {
     struct weft__proc *proc = arg;
 
@@ -231,7 +232,7 @@ _Noreturn void weft__proc_exit(struct weft__proc *proc, weft_term reason)
     }
     weft__check((proc->flags & WEFT__ENDS) == 0); /* a defer must not exit: see weft_defer */
     proc->reason = reason;
-    weft__fiber_rebase(end_rebased, proc);
+    weft__fiber_abandon(end_abandoned, proc);
 }
 
 void weft__proc_obey(struct weft__proc *proc)

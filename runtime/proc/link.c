@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "base/here.h"
+#include "base/options.h"
 #include "proc/bond.h"
 #include "proc/message.h"
 #include "proc/proc.h"
@@ -67,10 +68,15 @@ void weft__unlink(struct weft__proc *proc, weft_pid peer)
     weft__signal_unlink(proc, peer);
 }
 
-void weft_unlink(weft_pid pid)
+static void need_pid(const char *call, weft_term pid)
 {
     if (!weft_is_pid(pid))
-        weft__proc_badarg("weft_unlink", "%s is no pid", weft_inspect(pid));
+        weft__proc_badarg(call, "%s is no pid", weft_inspect(pid));
+}
+
+void weft_unlink(weft_pid pid)
+{
+    need_pid("weft_unlink", pid);
     weft__unlink(weft__proc_need("weft_unlink"), pid);
 }
 
@@ -90,7 +96,8 @@ void weft_unlink_flush(weft_pid pid)
 {
     struct weft__proc *proc = weft__proc_need("weft_unlink_flush");
 
-    weft_unlink(pid);
+    need_pid("weft_unlink_flush", pid);
+    weft__unlink(proc, pid);
     weft__proc_drain(proc);
     weft__proc_obey(proc);
     weft__flush_exit(proc, pid);
@@ -113,21 +120,25 @@ static void check_reason(const char *call, weft_term reason)
         weft__proc_badarg(call, "%s", weft__copy_words(&refusal));
 }
 
-void weft_exit_signal(weft_pid to, weft_term reason)
+static void exit_signal(const char *call, weft_pid to, weft_term reason)
 {
-    struct weft__proc *proc = weft__proc_need("weft_exit_signal");
+    struct weft__proc *proc = weft__proc_need(call);
 
-    if (!weft_is_pid(to))
-        weft__proc_badarg("weft_exit_signal", "%s is no pid", weft_inspect(to));
-    check_reason("weft_exit_signal", reason);
+    need_pid(call, to);
+    check_reason(call, reason);
     weft__exit_signal(proc, to, reason);
     if (to.bits == proc->pid.bits)
         weft__proc_obey(proc);
 }
 
+void weft_exit_signal(weft_pid to, weft_term reason)
+{
+    exit_signal("weft_exit_signal", to, reason);
+}
+
 void weft_kill(weft_pid to)
 {
-    weft_exit_signal(to, WEFT_ATOM("kill"));
+    exit_signal("weft_kill", to, WEFT_ATOM("kill"));
 }
 
 void weft_exit(weft_term reason)
@@ -151,8 +162,10 @@ bool weft_trap_exit(bool on)
 
 /* -- monitors ------------------------------------------------------------------------------ */
 
-weft_ref weft_monitor_opt(weft_term target, const struct weft_monitor_options *options)
+weft_ref weft_monitor_opt(weft_term target, const struct weft_monitor_options *given)
 {
+    struct weft_monitor_options room = {WEFT_MONITOR_DEFAULTS};
+    const struct weft_monitor_options *options = weft__options(given, &room, sizeof room);
     struct weft__proc *proc = weft__proc_need("weft_monitor");
     weft_pid pid = target;
     weft_ref ref;
@@ -206,7 +219,10 @@ bool weft_demonitor(weft_ref ref, bool flush)
     bond = weft__bond_find(proc, ref.bits);
     if (bond != NULL && bond->kind == WEFT__BOND_MONITOR) {
         weft__signal_demonitor(proc, weft__term(bond->peer), ref.bits);
-        weft__bond_remove(proc, bond);
+        if (bond->alias == WEFT_ALIAS_EXPLICIT)
+            bond->kind = WEFT__BOND_ALIAS;
+        else
+            weft__bond_remove(proc, bond);
         return true;
     }
     if (flush)

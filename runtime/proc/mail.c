@@ -167,6 +167,18 @@ static struct weft__message *find(struct weft__proc *proc, struct weft__message 
     return NULL;
 }
 
+/* A process that always finds a message never waits: so each one it takes
+ * counts as a run of its worker, and now and then others get theirs. */
+static void give_way(struct weft__proc *proc)
+{
+    struct weft__worker *worker = weft__here()->worker;
+
+    if (worker == NULL || __builtin_expect(--worker->ticks > 1, 1))
+        return;
+    if (weft__fiber_yield())
+        weft__proc_enter(proc);
+}
+
 static bool receive(struct weft__proc *proc, weft_term pattern, int64_t timeout_ms, weft_term *out)
 {
     struct weft__message *seen = NULL, *message;
@@ -193,6 +205,7 @@ static bool receive(struct weft__proc *proc, weft_term pattern, int64_t timeout_
     weft__wait_end(&wait);
     if (message == NULL)
         return false;
+    give_way(proc);
     weft__mailbox_remove(proc, message);
     if (out != NULL)
         *out = keep_for_scope(proc, message);
@@ -206,7 +219,7 @@ bool weft_receive(weft_term pattern, int64_t timeout_ms, weft_term *out)
     struct weft__proc *proc = weft__proc_need_parkable("weft_receive");
 
     if (timeout_ms < 0)
-        weft__proc_badarg("weft_receive", "timeout_ms is %lld, below 0", (long long)timeout_ms);
+        weft__proc_badarg("weft_receive", "timeout_ms is negative (%lld)", (long long)timeout_ms);
     if (weft_is_none(pattern))
         weft__proc_badarg("weft_receive", "the pattern is weft_none, which fits nothing");
     return receive(proc, pattern, timeout_ms, out);
@@ -224,6 +237,7 @@ weft_term weft__receive_each_next(struct weft__receive_each *each)
         struct weft__message *first = proc->mailbox.first;
 
         weft__proc_obey(proc);
+        give_way(proc);
         weft__mailbox_remove(proc, first);
         message = keep_for_scope(proc, first);
     } else {

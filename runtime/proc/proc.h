@@ -90,7 +90,8 @@ enum {
     WEFT__IS_TASK = 8,        /* tells its end to its parent, under task_ref */
     WEFT__NOT_BEGUN = 16,
     WEFT__RETURNED = 32,      /* of a task: `reason` is its result */
-    WEFT__ENDS = 64           /* its end is under way */
+    WEFT__ENDS = 64,          /* its end is under way */
+    WEFT__WAITS = 128         /* inside a wait: what process_info calls waiting */
 };
 
 struct weft__proc {

@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "base/here.h"
+#include "base/options.h"
 #include "proc/log.h"
 #include "proc/proc.h"
 #include "proc/runtime.h"
@@ -38,8 +39,10 @@ static weft_pid spawn(const struct weft__spawn *how)
                                                            : "no memory for a process");
 }
 
-weft_pid weft_spawn_opt(weft_fn *fn, weft_term arg, const struct weft_spawn_options *options)
+weft_pid weft_spawn_opt(weft_fn *fn, weft_term arg, const struct weft_spawn_options *given)
 {
+    struct weft_spawn_options room = {WEFT_SPAWN_DEFAULTS};
+    const struct weft_spawn_options *options = weft__options(given, &room, sizeof room);
     struct weft__spawn how = {
         .kind = WEFT__PROC_FUNCTION, .fn = fn, .arg = arg, .options = options, .call = "weft_spawn"};
 
@@ -51,8 +54,10 @@ weft_pid weft_spawn_opt(weft_fn *fn, weft_term arg, const struct weft_spawn_opti
 }
 
 weft_pid weft_spawn_handler_opt(weft_handler_fn *handler, void *state,
-                                const struct weft_spawn_options *options)
+                                const struct weft_spawn_options *given)
 {
+    struct weft_spawn_options room = {WEFT_SPAWN_DEFAULTS};
+    const struct weft_spawn_options *options = weft__options(given, &room, sizeof room);
     struct weft__spawn how = {
         .kind = WEFT__PROC_HANDLER, .handler = handler, .state = state, .options = options,
         .call = "weft_spawn_handler"};
@@ -105,7 +110,7 @@ void weft_sleep(int64_t ms)
     struct weft__wait wait;
 
     if (ms < 0)
-        weft__proc_badarg("weft_sleep", "%lld ms is below 0", (long long)ms);
+        weft__proc_badarg("weft_sleep", "the time is negative (%lld ms)", (long long)ms);
     if (ms == 0) {
         weft_yield();
         return;

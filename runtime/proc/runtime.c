@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/here.h"
+#include "base/options.h"
 #include "proc/bond.h"
 #include "proc/guest.h"
 #include "proc/life.h"
@@ -136,8 +137,11 @@ static void warn(void *arg, const char *text)
     weft_log_warning("%s", text);
 }
 
+/* Takes one that is half built. */
 static void destroy(struct weft__runtime *runtime)
 {
+    if (runtime->sched != NULL)
+        weft__sched_free(runtime->sched);
     weft__names_destroy(&runtime->names);
     weft__table_destroy(&runtime->table);
     pthread_mutex_destroy(&runtime->guests_lock);
@@ -158,18 +162,16 @@ static int start(const struct weft_runtime_options *options)
         return fail(code, "weft_runtime_start: no memory");
     pthread_mutex_init(&runtime->guests_lock, NULL);
     runtime->generation = ++generations;
-    if (weft__table_init(&runtime->table, options->max_processes) != 0 ||
-        weft__names_init(&runtime->names) != 0)
-        goto failed;
     code = weft__sched_new(&runtime->sched, &sched);
     if (code != 0)
         goto failed;
-    runtime->slots = aligned_alloc(64, (runtime->sched->n_workers * sizeof *runtime->slots + 63) & ~(size_t)63);
-    if (runtime->slots == NULL) {
-        weft__sched_free(runtime->sched);
-        code = WEFT_ENOMEM;
+    code = WEFT_ENOMEM;
+    if (weft__table_init(&runtime->table, options->max_processes, runtime->sched->n_workers) != 0 ||
+        weft__names_init(&runtime->names) != 0)
         goto failed;
-    }
+    runtime->slots = aligned_alloc(64, (runtime->sched->n_workers * sizeof *runtime->slots + 63) & ~(size_t)63);
+    if (runtime->slots == NULL)
+        goto failed;
     memset(runtime->slots, 0, runtime->sched->n_workers * sizeof *runtime->slots);
     /* Before the threads: timers and descriptors may wake processes at once. */
     atomic_store_explicit(&the_runtime, runtime, memory_order_release);
@@ -177,14 +179,15 @@ static int start(const struct weft_runtime_options *options)
     if (code == 0)
         return 0;
     atomic_store_explicit(&the_runtime, NULL, memory_order_release);
-    weft__sched_free(runtime->sched);
 failed:
     destroy(runtime);
     return fail(code, "weft_runtime_start: %s", weft_error_text(code));
 }
 
-int weft_runtime_start_opt(const struct weft_runtime_options *options)
+int weft_runtime_start_opt(const struct weft_runtime_options *given)
 {
+    struct weft_runtime_options room = {WEFT_RUNTIME_DEFAULTS};
+    const struct weft_runtime_options *options = weft__options(given, &room, sizeof room);
     int code;
 
     error_text[0] = 0;
@@ -374,13 +377,14 @@ static int stop(struct weft__runtime *runtime, int64_t timeout_ms)
     weft__log_tell();
     atomic_store_explicit(&the_runtime, NULL, memory_order_release);
     weft__here()->proc = NULL;
-    weft__sched_free(runtime->sched);
     destroy(runtime);
     return 0;
 }
 
-int weft_runtime_stop_opt(const struct weft_runtime_stop_options *options)
+int weft_runtime_stop_opt(const struct weft_runtime_stop_options *given)
 {
+    struct weft_runtime_stop_options room = {WEFT_RUNTIME_STOP_DEFAULTS};
+    const struct weft_runtime_stop_options *options = weft__options(given, &room, sizeof room);
     struct weft__runtime *runtime;
     int code;
 
@@ -388,7 +392,7 @@ int weft_runtime_stop_opt(const struct weft_runtime_stop_options *options)
     if (weft__here()->carrier != NULL)
         return fail(WEFT_EINVAL, "weft_runtime_stop: called inside the runtime");
     if (options->timeout_ms < 0)
-        return fail(WEFT_EINVAL, "weft_runtime_stop: .timeout_ms is %lld, below 0",
+        return fail(WEFT_EINVAL, "weft_runtime_stop: .timeout_ms is negative (%lld)",
                     (long long)options->timeout_ms);
     pthread_mutex_lock(&start_lock);
     runtime = weft__runtime();

@@ -339,9 +339,11 @@ static void on_info(struct weft__proc *proc, struct weft__message *message)
 {
     weft_scope scope;
 
-    weft__scope_enter(&scope, &proc->region);
+    weft__scope_enter(&scope, weft__region_here());
+    /* A fatal signal came before the question: it is dead to who asks. */
     weft__signal_reply(proc, weft__term(message->from), message->ref,
-                       weft__info_answer(proc, message->root));
+                       proc->flags & (WEFT__DOOMED | WEFT__ENDS)
+                           ? weft_none : weft__info_answer(proc, message->root));
     weft__scope_leave(&scope);
     weft__message_free(message);
 }
@@ -447,15 +449,10 @@ static void act(struct weft__proc *proc, struct weft__message *message)
     }
 }
 
-void weft__proc_drain(struct weft__proc *proc)
+static void drain_once(struct weft__proc *proc)
 {
     struct weft__message *message, *next;
 
-    /* Before the inbox is taken: a signal that comes now sets it again. */
-    if (atomic_load_explicit(&proc->state, memory_order_relaxed) & WEFT__EVENT_SIGNAL)
-        atomic_fetch_and_explicit(&proc->state, ~WEFT__EVENT_SIGNAL, memory_order_seq_cst);
-    if (atomic_load_explicit(&proc->inbox, memory_order_relaxed) == NULL)
-        return;
     for (message = take_inbox(proc); message != NULL; message = next) {
         next = weft__message_next(message);
         if (__builtin_expect(message->to == proc->pid.bits, 1)) {
@@ -466,6 +463,18 @@ void weft__proc_drain(struct weft__proc *proc)
         } else {
             drop(message, WEFT_ATOM("noproc"));
         }
+    }
+}
+
+void weft__proc_drain(struct weft__proc *proc)
+{
+    while (atomic_load_explicit(&proc->inbox, memory_order_relaxed) != NULL) {
+        drain_once(proc);
+        if ((atomic_load_explicit(&proc->state, memory_order_relaxed) & WEFT__EVENT_SIGNAL) == 0)
+            return;
+        /* Only now, since is_alive takes the bit for "something undecided
+         * waits"; then look again: seq_cst, against the senders' push and set. */
+        atomic_fetch_and_explicit(&proc->state, ~WEFT__EVENT_SIGNAL, memory_order_seq_cst);
     }
 }
 

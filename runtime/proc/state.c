@@ -204,9 +204,11 @@ bool weft__wait_once(struct weft__wait *wait, bool for_mail)
         proc->wait = wait; /* whoever ends the process cancels the timer */
         weft__wheel_add(&worker->wheel, &wait->timer, wait->timeout_ns);
     }
+    proc->flags |= WEFT__WAITS;
     park(proc, for_mail);
     weft__proc_take_token(proc);
     weft__proc_obey(proc);
+    proc->flags &= ~(uint32_t)WEFT__WAITS;
     return !atomic_load_explicit(&wait->is_over, memory_order_acquire);
 }
 

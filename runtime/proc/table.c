@@ -22,12 +22,14 @@ static struct weft__proc *batch_first(ck_stack_entry_t *entry)
     return (struct weft__proc *)(void *)((char *)entry - offsetof(struct weft__proc, region));
 }
 
-int weft__table_init(struct weft__table *table, size_t max)
+int weft__table_init(struct weft__table *table, size_t max, uint32_t n_workers)
 {
+    size_t batch = max / (8 * ((size_t)n_workers + 1));
     void *base;
 
     memset(table, 0, sizeof *table);
     table->max = max;
+    table->batch = batch < 1 ? 1 : batch > WEFT__SLOT_BATCH_MAX ? WEFT__SLOT_BATCH_MAX : (uint32_t)batch;
     table->size = (max * sizeof(struct weft__proc) + 4095) & ~(size_t)4095;
     base = mmap(NULL, table->size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (base == MAP_FAILED)
@@ -52,7 +54,7 @@ static struct weft__proc *cut_batch(struct weft__table *table, uint32_t *n)
 {
     /* Relaxed: written under this lock alone. */
     size_t used = atomic_load_explicit(&table->n_used, memory_order_relaxed);
-    size_t want = table->max - used < WEFT__SLOT_BATCH ? table->max - used : WEFT__SLOT_BATCH;
+    size_t want = table->max - used < table->batch ? table->max - used : table->batch;
     struct weft__proc *first = NULL;
 
     if (want == 0)
@@ -81,7 +83,7 @@ static bool refill(struct weft__table *table, struct weft__slots *slots)
 
     if (entry != NULL) {
         slots->first = batch_first(entry);
-        slots->n = WEFT__SLOT_BATCH;
+        slots->n = table->batch;
         return true;
     }
     if (slots != &table->shared)
@@ -102,10 +104,10 @@ static void shed(struct weft__table *table, struct weft__slots *slots)
 {
     struct weft__proc *first = slots->first, *last = first;
 
-    for (int i = 1; i < WEFT__SLOT_BATCH; i++)
+    for (uint32_t i = 1; i < table->batch; i++)
         last = next_free(last);
     slots->first = next_free(last);
-    slots->n -= WEFT__SLOT_BATCH;
+    slots->n -= table->batch;
     last->fiber.next = NULL;
     ck_stack_push_upmc(&table->batches, batch_entry(first));
 }
@@ -139,7 +141,7 @@ static void give(struct weft__table *table, struct weft__slots *slots, struct we
         return; /* its serials are used up: retired */
     proc->fiber.next = slots->first != NULL ? &slots->first->fiber : NULL;
     slots->first = proc;
-    if (++slots->n >= 4 * WEFT__SLOT_BATCH)
+    if (++slots->n >= 3 * table->batch)
         shed(table, slots);
 }
 

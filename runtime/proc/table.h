@@ -23,7 +23,7 @@
 
 #include "proc/proc.h"
 
-#define WEFT__SLOT_BATCH 64
+#define WEFT__SLOT_BATCH_MAX 64
 
 /* A worker's own, and what it counts. */
 struct weft__slots {
@@ -39,6 +39,8 @@ struct weft__table {
     struct weft__proc *base;
     size_t max;
     size_t size;                 /* bytes reserved */
+    uint32_t batch;              /* slots in a batch: fewer where there are few in all,
+                                  * so that workers cannot hoard them */
     /* By anyone. */
     _Alignas(64) _Atomic size_t n_used; /* slots ever used; below are readable */
     ck_stack_t batches;          /* full batches of free slots */
@@ -48,7 +50,7 @@ struct weft__table {
 };
 
 /* 0, WEFT_ENOMEM. */
-int weft__table_init(struct weft__table *table, size_t max);
+int weft__table_init(struct weft__table *table, size_t max, uint32_t n_workers);
 void weft__table_destroy(struct weft__table *table);
 
 /* A slot nobody lives in, or NULL: all in use, or no memory. slots: the

@@ -168,9 +168,10 @@ void weft__fiber_park(void (*commit)(void *fiber));
 /* Let others run; false, at once, when nobody waits. */
 bool weft__fiber_yield(void);
 
-/* Abandon this fiber's frames and call entry(arg) at the stack's base; when
- * entry returns, the fiber's run counts as returned. */
-_Noreturn void weft__fiber_rebase(void (*entry)(void *arg), void *arg);
+/* Abandon this fiber's frames and call entry(arg) on another stack; when entry
+ * returns, the fiber's run counts as returned. The frames stay as they are
+ * until then: what lies in them may still be known to timers and descriptors. */
+_Noreturn void weft__fiber_abandon(void (*entry)(void *arg), void *arg);
 
 /* How a fiber that becomes ready is queued. */
 enum weft__ready {

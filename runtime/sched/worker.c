@@ -242,26 +242,35 @@ bool weft__fiber_yield(void)
     return true;
 }
 
-/* At the base of a stack whose frames are gone; then it is a base like others. */
-static void rebased(void *arg)
+/* On a stack of its own, while the one with the fiber's frames waits. */
+static void abandoned(void *unused)
 {
     struct weft__here *here = weft__here();
+    struct weft__stack *frames = here->fiber->stack;
     void (*entry)(void *) = here->after;
 
+    (void)unused;
     here->after = NULL;
-    entry(arg);
+    here->fiber->stack = NULL;
+    entry(here->after_arg);
     weft__here()->fiber = NULL;
+    put_stack(frames);
     weft__worker_base(NULL);
 }
 
-_Noreturn void weft__fiber_rebase(void (*entry)(void *arg), void *arg)
+_Noreturn void weft__fiber_abandon(void (*entry)(void *arg), void *arg)
 {
     struct weft__here *here = weft__here();
+    struct weft__stack *mine = here->stack;
 
     weft__assert(here->after == NULL);
-    /* The word that carries things over a switch carries the function here. */
+    here->fiber->stack = mine;
+    here->stack = base_stack(here->worker, 0);
+    weft__context_make(here->stack, abandoned);
+    /* What carries things over a switch carries the function here. */
     here->after = entry;
-    weft__context_rebase(here->stack, rebased, arg);
+    here->after_arg = arg;
+    weft__switch_last(mine, here->stack, NULL);
 }
 
 /* -- queueing ---------------------------------------------------------------------------- */
