@@ -99,13 +99,14 @@ void weft_send(weft_term to, weft_term message)
 
 /* A message that was taken out of the mailbox: its terms live to the end of the
  * innermost scope. */
-static weft_term keep_for_scope(struct weft__proc *proc, struct weft__message *message)
+static weft_term keep_for_scope(struct weft__proc *proc, struct weft__message *message, weft_term pattern)
 {
     weft_term root = message->root;
 
-    if (proc->fiber.kind == WEFT__PROC_GUEST) { /* see guest.h */
+    if (proc->fiber.kind == WEFT__PROC_GUEST) { /* a copy: see guest.h */
         root = weft__copy_to_region(weft__region_here(), root, "weft_receive");
         weft__message_free(message);
+        weft_match_term(root, pattern); /* what was bound is bound to the copy */
     } else if (weft__is_memory(root)) {
         weft__region_adopt(&proc->region, &message->block);
     } else {
@@ -184,6 +185,7 @@ static bool receive(struct weft__proc *proc, weft_term pattern, int64_t timeout_
     struct weft__message *seen = NULL, *message;
     struct weft__wait wait;
     bool has_time = true;
+    weft_term root;
 
     weft__proc_obey(proc);
     if (asks_for_mark(proc, pattern))
@@ -207,10 +209,9 @@ static bool receive(struct weft__proc *proc, weft_term pattern, int64_t timeout_
         return false;
     give_way(proc);
     weft__mailbox_remove(proc, message);
+    root = keep_for_scope(proc, message, pattern);
     if (out != NULL)
-        *out = keep_for_scope(proc, message);
-    else
-        keep_for_scope(proc, message);
+        *out = root;
     return true;
 }
 
@@ -239,7 +240,7 @@ weft_term weft__receive_each_next(struct weft__receive_each *each)
         weft__proc_obey(proc);
         give_way(proc);
         weft__mailbox_remove(proc, first);
-        message = keep_for_scope(proc, first);
+        message = keep_for_scope(proc, first, weft_any);
     } else {
         receive(proc, weft_any, WEFT_INFINITY, &message);
     }

@@ -1,0 +1,18 @@
+/* weft.h - all of weft but its optional parts, in reading order. */
+#ifndef WEFT_H
+#define WEFT_H
+
+#include "weft/api.h"
+#include "weft/options.h"
+#include "weft/error.h"
+#include "weft/term.h"
+#include "weft/process.h"
+#include "weft/runtime.h"
+#include "weft/timer.h"
+#include "weft/io.h"
+#include "weft/os_signal.h"
+#include "weft/log.h"
+#include "weft/child.h"
+#include "weft/task.h"
+
+#endif

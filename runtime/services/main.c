@@ -1,0 +1,72 @@
+/* main.c - weft_main: a program that is one weft application. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "proc/runtime.h"
+#include "services/os_signal.h"
+#include "weft/error.h"
+#include "weft/runtime.h"
+
+struct program {
+    weft_fn *app;
+    weft_term args;
+};
+
+/* What ended the app: 0 and n are told by its result, a signal by its reason. */
+static int status_of(weft_term result, bool is_ok)
+{
+    int64_t n;
+
+    if (weft_try_to_int(result, &n))
+        return (int)(n & 255);
+    if (is_ok && (weft_eq(result, WEFT_ATOM("ok")) || weft_eq(result, WEFT_ATOM("normal"))))
+        return EXIT_SUCCESS;
+    if (weft_eq(result, WEFT_ATOM("interrupt")))
+        return 128 + SIGINT;
+    if (weft_eq(result, WEFT_ATOM("terminate")))
+        return 128 + SIGTERM;
+    if (!is_ok && (weft_eq(result, WEFT_ATOM("ok")) || weft_eq(result, WEFT_ATOM("shutdown"))))
+        return EXIT_SUCCESS;
+    fprintf(stderr, "weft: the program %s: %s\n", is_ok ? "returned" : "ended", weft_inspect(result));
+    return EXIT_FAILURE;
+}
+
+/* In the app's process, before the app: it is to end by Ctrl-C, in order. */
+static weft_term begin(weft_term program)
+{
+    struct program *p = weft_to_pointer(program);
+
+    weft__os_signal_exit(SIGINT, weft_self(), WEFT_ATOM("interrupt"));
+    weft__os_signal_exit(SIGTERM, weft_self(), WEFT_ATOM("terminate"));
+    return p->app(p->args);
+}
+
+int weft_main(int argc, char **argv, weft_fn *app)
+{
+    struct program program = {app, weft_empty_list};
+    weft_term result = weft_none;
+    int code, status;
+
+    if (app == NULL) {
+        fprintf(stderr, "weft_main: the function is NULL\n");
+        return EXIT_FAILURE;
+    }
+    code = weft_runtime_start();
+    if (code != 0) {
+        fprintf(stderr, "%s\n", weft_runtime_error());
+        return EXIT_FAILURE;
+    }
+    for (int i = argc - 1; i > 0; i--)
+        program.args = weft_cons(weft_str(argv[i]), program.args);
+    code = weft_runtime_run(begin, weft_pointer(&program), &result);
+    if (code != 0 && code != WEFT_ECANCELED) {
+        fprintf(stderr, "%s\n", weft_runtime_error());
+        weft_runtime_stop();
+        return EXIT_FAILURE;
+    }
+    status = status_of(result, code == 0);
+    if (weft_runtime_stop() != 0)
+        fprintf(stderr, "%s\n", weft_runtime_error());
+    return status;
+}
