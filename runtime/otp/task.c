@@ -4,7 +4,7 @@
  *
  *     running   bond, not is_done
  *     ended     bond, is_done: the end is in bond->message
- *     used up   no bond
+ *     used up   no bond, or one that is_silent until the end of its task comes
  *
  *     (none)  -> running    weft__task_spawn
  *     running -> ended      the task's end is drained (proc/bond.h)
@@ -264,14 +264,21 @@ weft_task weft_task_completed(weft_term value)
 
 /* -- ends ----------------------------------------------------------------------------- */
 
+struct weft__bond *weft__task_bond(struct weft__proc *proc, weft_task task)
+{
+    struct weft__bond *bond = weft__bond_find(proc, task.ref.bits);
+
+    return bond != NULL && bond->kind == WEFT__BOND_TASK && !bond->is_silent ? bond : NULL;
+}
+
 weft_term weft__task_adopt(struct weft__proc *proc, struct weft__block *block, weft_term term)
 {
     if (weft__is_memory(term) && proc->fiber.kind != WEFT__PROC_GUEST) {
-        weft__region_adopt(weft__here_region(), block);
+        weft__region_adopt(weft__region_here(), block);
         return term;
     }
     if (weft__is_memory(term))
-        term = weft__copy_to_region(weft__here_region(), term, "weft_task_await");
+        term = weft__copy_to_region(weft__region_here(), term, "weft_task_await");
     weft__block_free(block);
     return term;
 }
@@ -298,6 +305,7 @@ static void tell_long_wait(struct weft__proc *proc, int64_t began_ns)
 bool weft__task_wait(struct weft__proc *proc, struct weft__bond *bond, int64_t timeout_ms)
 {
     struct weft__wait wait;
+    bool has_time = true;
 
     weft__task_look(proc);
     if (bond->is_done || timeout_ms == 0)
@@ -306,8 +314,10 @@ bool weft__task_wait(struct weft__proc *proc, struct weft__bond *bond, int64_t t
     int64_t began_ns = weft__clock_ns();
 #endif
     weft__wait_begin(&wait, proc, timeout_ms);
-    while (!bond->is_done && weft__wait_once(&wait, true))
-        ;
+    while (!bond->is_done && has_time) {
+        has_time = weft__wait_once(&wait, true);
+        weft__task_look(proc);
+    }
     weft__wait_end(&wait);
 #ifdef WEFT_DEBUG
     tell_long_wait(proc, began_ns);
@@ -354,7 +364,7 @@ static bool await(struct weft__proc *proc, const char *call, weft_task task, int
         *out = task.value;
         return true;
     }
-    bond = weft__bond_find(proc, task.ref.bits);
+    bond = weft__task_bond(proc, task);
     if (bond == NULL) {
         why = WEFT_ATOM("already_awaited");
     } else if (weft__task_wait(proc, bond, timeout_ms)) {
@@ -419,7 +429,7 @@ enum weft_task_outcome weft_task_yield(weft_task task, int64_t timeout_ms, weft_
         weft__proc_exit(proc, term);
     if (weft__task_is_completed(task))
         return give(result, WEFT_TASK_OK, task.value);
-    bond = weft__bond_find(proc, task.ref.bits);
+    bond = weft__task_bond(proc, task);
     if (bond == NULL)
         return give(result, WEFT_TASK_EXIT, WEFT_ATOM("already_awaited"));
     if (!weft__task_wait(proc, bond, timeout_ms))
@@ -438,7 +448,7 @@ enum weft_task_outcome weft_task_shutdown(weft_task task, int64_t timeout_ms, we
         weft__proc_exit(proc, term);
     if (weft__task_is_completed(task))
         return give(result, WEFT_TASK_OK, task.value);
-    bond = weft__bond_find(proc, task.ref.bits);
+    bond = weft__task_bond(proc, task);
     if (bond == NULL)
         return give(result, WEFT_TASK_EXIT, WEFT__A(noproc));
     if (!bond->is_done) {
@@ -462,7 +472,7 @@ enum weft_task_outcome weft_task_ignore(weft_task task, weft_term *result)
 
     if (weft__task_is_completed(task))
         return give(result, WEFT_TASK_OK, task.value);
-    bond = weft__bond_find(proc, task.ref.bits);
+    bond = weft__task_bond(proc, task);
     if (bond == NULL)
         return WEFT_TASK_NONE;
     weft__unlink(proc, task.pid);

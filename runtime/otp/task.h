@@ -2,8 +2,7 @@
  * reports.
  *
  * A task is a process whose parent keeps a TASK bond (proc/bond.h) under the
- * handle's reference. The bond is the handle's state: it is there until the
- * handle is used up, and is_done once the task has ended.
+ * handle's reference. The bond is the handle's state: see task.c.
  */
 #ifndef WEFT_OTP_TASK_H
 #define WEFT_OTP_TASK_H
@@ -65,6 +64,9 @@ weft_term weft__task_callers(struct weft__proc *proc);
 void weft__task_report(struct weft__proc *proc, weft_term reason);
 
 /* -- ends ----------------------------------------------------------------------------- */
+
+/* The bond of a handle; NULL: it is used up. */
+struct weft__bond *weft__task_bond(struct weft__proc *proc, weft_task task);
 
 /* Give a term and the block it lies in to the innermost scope of proc, which is
  * the caller; a guest's region takes no blocks, it gets a copy. */

@@ -78,7 +78,7 @@ static void gather_begin(struct gather *gather, struct weft__proc *proc, const w
             gather_put(gather, i, WEFT_TASK_OK, tasks[i].value);
             continue;
         }
-        bond = weft__bond_find(proc, tasks[i].ref.bits);
+        bond = weft__task_bond(proc, tasks[i]);
         if (bond != NULL && bond->is_done) {
             gather_put_end(gather, proc, i, weft__task_take(proc, bond));
         } else if (bond != NULL && bond->collector == NULL) {
@@ -98,7 +98,7 @@ static void gather_end(struct gather *gather, struct weft__proc *proc, const wef
     if (gather->n_ended + gather->n_twice >= n)
         return;
     for (size_t i = 0; i < n; i++) {
-        struct weft__bond *bond = weft__bond_find(proc, tasks[i].ref.bits);
+        struct weft__bond *bond = weft__task_bond(proc, tasks[i]);
 
         if (bond != NULL && bond->collector == &gather->collector)
             bond->collector = NULL;
@@ -131,6 +131,7 @@ static bool gather_wait(struct gather *gather, struct weft__proc *proc, size_t t
 {
     int64_t now_ns = weft__clock_ns(), end_ns = weft__clock_after_ms(now_ns, timeout_ms);
     struct weft__wait wait;
+    bool has_time = true;
     size_t n_before;
 
     weft__task_look(proc);
@@ -150,8 +151,10 @@ static bool gather_wait(struct gather *gather, struct weft__proc *proc, size_t t
     weft__wait_begin(&wait, proc,
                      end_ns == INT64_MAX ? WEFT_INFINITY
                                          : (end_ns - now_ns + WEFT__NS_PER_MS - 1) / WEFT__NS_PER_MS);
-    while (!gather_is_enough(gather, target, stop_at_failure) && weft__wait_once(&wait, true))
-        ;
+    while (!gather_is_enough(gather, target, stop_at_failure) && has_time) {
+        has_time = weft__wait_once(&wait, true);
+        weft__task_look(proc);
+    }
     weft__wait_end(&wait);
     return gather_is_enough(gather, target, stop_at_failure);
 }
@@ -174,11 +177,11 @@ static bool are_owned(struct weft__proc *proc, const char *call, const weft_task
 static void kill_rest(struct weft__proc *proc, const weft_task *tasks, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        if (weft__bond_find(proc, tasks[i].ref.bits) != NULL)
+        if (weft__task_bond(proc, tasks[i]) != NULL)
             weft__task_signal(proc, tasks[i].pid, WEFT__A(kill));
     }
     for (size_t i = 0; i < n; i++) {
-        struct weft__bond *bond = weft__bond_find(proc, tasks[i].ref.bits);
+        struct weft__bond *bond = weft__task_bond(proc, tasks[i]);
 
         if (bond != NULL)
             weft__task_wait(proc, bond, WEFT_INFINITY);
@@ -259,7 +262,7 @@ static void drop_rest(struct weft__proc *proc, const weft_task *tasks, size_t n,
     if (on_timeout == WEFT_KILL_TASK)
         kill_rest(proc, tasks, n);
     for (size_t i = 0; i < n; i++) {
-        if (weft__task_is_completed(tasks[i]) || weft__bond_find(proc, tasks[i].ref.bits) == NULL)
+        if (weft__task_is_completed(tasks[i]) || weft__task_bond(proc, tasks[i]) == NULL)
             continue;
         results[i].outcome = on_timeout == WEFT_KILL_TASK
                                  ? weft_task_shutdown(tasks[i], WEFT_BRUTAL_KILL, &results[i].value)

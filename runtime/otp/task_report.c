@@ -1,9 +1,9 @@
 /* task_report.c - what is logged when a task ends otherwise than it should. */
 #include "otp/task.h"
 
+#include <stdatomic.h>
+
 #include "proc/log.h"
-#include "proc/name.h"
-#include "proc/runtime.h"
 #include "term/atom.h"
 
 /* :normal, :shutdown, {:shutdown, _} */
@@ -16,18 +16,17 @@ static bool is_orderly(weft_term reason)
     return weft_eq(reason, WEFT__A(shutdown));
 }
 
-/* The name that a process has now, or its pid. Names are found by name, not by
- * pid: reports are rare, and need no second table. */
+/* The name that a process has now, or its pid. */
 static weft_term name_or_pid(weft_pid pid)
 {
-    const struct weft__names *names = &weft__runtime()->names;
-    uint32_t n = weft__atom_count();
+    struct weft__proc *proc = weft__proc_slot(pid);
+    uint64_t name;
 
-    for (uint32_t i = 0; i < n; i++) {
-        if (weft__name_get(names, weft__atom_of_index(i).bits) == pid.bits)
-            return weft__atom_of_index(i);
-    }
-    return pid;
+    if (proc == NULL)
+        return pid;
+    name = atomic_load_explicit(&proc->name, memory_order_acquire);
+    /* The name of that process, if it is still the one that lives there. */
+    return name != 0 && weft__proc_is_there(proc, pid) ? weft__term(name) : pid;
 }
 
 static weft_term starter_of(struct weft__proc *proc)
