@@ -149,8 +149,8 @@ void weft__guest_wake(struct weft__proc *proc)
 {
     /* Release: what the waker did before; the word's futex is in memory that
      * stays a control block, so a thread that is gone by now does no harm. */
-    atomic_store_explicit(&proc->word, 1, memory_order_release);
-    syscall(SYS_futex, &proc->word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    atomic_store_explicit(&proc->fiber.word, 1, memory_order_release);
+    syscall(SYS_futex, &proc->fiber.word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
 /* Back from a wait that nobody ended: take the parked state back, or wait for
@@ -169,8 +169,8 @@ static void take_back(struct weft__proc *proc)
                                                   memory_order_seq_cst, memory_order_relaxed))
             return;
     }
-    while (atomic_load_explicit(&proc->word, memory_order_acquire) == 0)
-        syscall(SYS_futex, &proc->word, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
+    while (atomic_load_explicit(&proc->fiber.word, memory_order_acquire) == 0)
+        syscall(SYS_futex, &proc->fiber.word, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
 }
 
 bool weft__guest_wait(struct weft__wait *wait, bool for_mail)
@@ -186,12 +186,12 @@ bool weft__guest_wait(struct weft__wait *wait, bool for_mail)
     }
     if (now_ns >= wait->timer.when_ns)
         return false;
-    atomic_store_explicit(&proc->word, 0, memory_order_relaxed);
+    atomic_store_explicit(&proc->fiber.word, 0, memory_order_relaxed);
     if (weft__proc_commit_park(proc, for_mail ? WEFT__WAITING : WEFT__PARKED)) {
         int64_t left_ns = wait->timer.when_ns - now_ns;
         struct timespec left = {left_ns / WEFT__NS_PER_S, left_ns % WEFT__NS_PER_S};
 
-        syscall(SYS_futex, &proc->word, FUTEX_WAIT_PRIVATE, 0,
+        syscall(SYS_futex, &proc->fiber.word, FUTEX_WAIT_PRIVATE, 0,
                 wait->timer.when_ns == INT64_MAX ? NULL : &left, NULL, 0);
         take_back(proc);
     }

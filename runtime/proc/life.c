@@ -81,12 +81,8 @@ void weft__life_end(struct weft__proc *proc, weft_term reason)
 
     proc->reason = reason;
     proc->flags |= WEFT__ENDS;
-    if (proc->flags & WEFT__NOT_BEGUN) {
-        if (proc->start != NULL)
-            weft__message_free(proc->start);
-    } else if (proc->wait != NULL) {
+    if (proc->wait != NULL)
         weft__wait_end(proc->wait);
-    }
     if (proc->owned != NULL) {
         atomic_fetch_or_explicit(&proc->state, WEFT__KILLED, memory_order_seq_cst);
         weft__owned_run_defers(&proc->owned);
@@ -100,6 +96,9 @@ void weft__life_end(struct weft__proc *proc, weft_term reason)
         weft__proc_drain(proc); /* links and monitors that were asked for in time */
     set_state(proc, serial, WEFT__ENDING);
     weft__signal_drop_inbox(proc);
+    if (proc->fiber.kind == WEFT__PROC_FUNCTION && proc->report != NULL &&
+        !(proc->flags & WEFT__RETURNED))
+        proc->report(proc, reason);
 
     tell(proc, WEFT__BOND_LINK);
     if (proc->flags & WEFT__IS_TASK)
@@ -134,7 +133,7 @@ static bool is_doomed(struct weft__proc *proc)
 static void run_function(struct weft__fiber *fiber)
 {
     struct weft__proc *proc = (struct weft__proc *)(void *)fiber;
-    weft_term result, arg = proc->arg;
+    weft_term result;
 
     weft__proc_enter(proc);
     if (is_doomed(proc)) {
@@ -142,11 +141,7 @@ static void run_function(struct weft__fiber *fiber)
         weft__proc_leave();
         return;
     }
-    proc->flags &= ~(uint32_t)WEFT__NOT_BEGUN;
-    if (proc->start != NULL)
-        weft__region_adopt(&proc->region, &proc->start->block);
-    proc->wait = NULL;
-    result = proc->entry.fn(arg);
+    result = proc->entry.fn(proc->arg);
     if (proc->flags & WEFT__IS_TASK) {
         proc->flags |= WEFT__RETURNED;
         weft__life_end(proc, result);
@@ -252,7 +247,7 @@ static void begin(struct weft__proc *proc, struct weft__runtime *runtime)
     atomic_store_explicit(&proc->name, 0, memory_order_relaxed);
     proc->pid = weft__pid_make(weft__table_slot(&runtime->table, proc), serial);
     proc->parent = weft_none;
-    proc->arg = weft_none;
+    proc->reason = weft_none;
     proc->task_ref = 0;
     proc->fiber.next = NULL;
     proc->fiber.stack = NULL;
@@ -324,19 +319,17 @@ static int fill(struct weft__proc *parent, struct weft__proc *child, const struc
             memcpy(child->state_of_handler, spawn->state, options->state_size);
         }
     } else {
-        child->flags |= WEFT__NOT_BEGUN;
         child->entry.fn = spawn->fn;
         child->fiber.run = run_function;
         child->arg = spawn->arg;
         if (weft__is_memory(spawn->arg) || weft__is_special(spawn->arg)) {
             struct weft__copy_refusal refusal;
+            struct weft__message *message = weft__message_new(WEFT__MESSAGE, spawn->arg, &refusal);
 
-            child->start = weft__message_new(WEFT__MESSAGE, spawn->arg, &refusal);
-            if (child->start == NULL) {
-                child->flags &= ~(uint32_t)WEFT__NOT_BEGUN;
+            if (message == NULL)
                 return refusal.problem == WEFT__COPY_OK ? WEFT_ENOMEM : WEFT_EBADTERM;
-            }
-            child->arg = child->start->root;
+            weft__region_adopt(&child->region, &message->block);
+            child->arg = message->root;
         }
     }
     if (options->label != NULL) {
@@ -359,9 +352,8 @@ static void unmake(struct weft__runtime *runtime, struct weft__proc *parent, str
         weft__bond_remove(parent, bond);
     if (child->task_ref != 0 && (bond = weft__bond_find(parent, child->task_ref)) != NULL)
         weft__bond_remove(parent, bond);
-    if ((child->flags & WEFT__NOT_BEGUN) && child->start != NULL)
-        weft__message_free(child->start);
     weft__bond_clear(child);
+    weft__region_destroy(&child->region);
     weft__owned_clear(&child->owned);
     if (child->extra != NULL)
         weft__extra_free(child);

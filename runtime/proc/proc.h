@@ -88,10 +88,9 @@ enum {
     WEFT__IN_BLOCKING = 2,    /* inside weft_blocking */
     WEFT__DOOMED = 4,         /* a fatal signal was accepted; `reason` says which */
     WEFT__IS_TASK = 8,        /* tells its end to its parent, under task_ref */
-    WEFT__NOT_BEGUN = 16,
-    WEFT__RETURNED = 32,      /* of a task: `reason` is its result */
-    WEFT__ENDS = 64,          /* its end is under way */
-    WEFT__WAITS = 128         /* inside a wait: what process_info calls waiting */
+    WEFT__RETURNED = 16,      /* of a task: `reason` is its result */
+    WEFT__ENDS = 32,          /* its end is under way */
+    WEFT__WAITS = 64          /* inside a wait: what process_info calls waiting */
 };
 
 struct weft__proc {
@@ -101,11 +100,10 @@ struct weft__proc {
     _Atomic uint64_t state;
     _Atomic(struct weft__message *) inbox; /* newest first */
     _Atomic uint64_t name;              /* bits of the atom it is registered as, or 0 */
-    _Atomic uint32_t word;              /* a guest's futex: 1 when woken */
     /* By the process alone from here on (its worker, while it runs). */
     uint32_t flags;
-    weft_pid pid;                       /* set by init */
     uint32_t n_messages;                /* in the mailbox */
+    weft_pid pid;                       /* set by init */
     struct {                            /* oldest first, two ways */
         struct weft__message *first, *last;
         struct weft__message *mark;     /* the last one there when the newest reference was made */
@@ -115,11 +113,13 @@ struct weft__proc {
         weft_fn *fn;
         weft_handler_fn *handler;
     } entry;
-    void *state_of_handler;
     union {
-        struct weft__message *start;    /* NOT_BEGUN: the argument's memory, or NULL */
-        struct weft__wait *wait;        /* later: whose timer is set, or NULL */
+        void *state_of_handler;
+        void (*report)(struct weft__proc *proc, weft_term reason); /* of a function: how its
+                                         * end is reported, or NULL */
     };
+    weft_term arg;                      /* of a function; in memory of the region */
+    struct weft__wait *wait;            /* whose timer is set, or NULL */
     struct {                            /* links, monitors, aliases: bond.h */
         struct weft__bond **buckets;    /* NULL: one_list is all there is */
         struct weft__bond *one_list;
@@ -129,10 +129,7 @@ struct weft__proc {
     struct weft__extra *extra;          /* what few processes have */
     uint64_t ref_counter;               /* never goes back, over all serials */
     weft_pid parent;
-    union {
-        weft_term arg;                  /* of a function, until it begins */
-        weft_term reason;               /* DOOMED or ending: in memory of the region */
-    };
+    weft_term reason;                   /* DOOMED or ending: in memory of the region */
     uint64_t task_ref;                  /* IS_TASK: the reference its owner knows */
 };
 

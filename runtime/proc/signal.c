@@ -233,10 +233,6 @@ static void doom(struct weft__proc *proc, struct weft__message *message, weft_te
     }
     weft__region_adopt(&proc->region, &message->block);
     proc->flags |= WEFT__DOOMED;
-    if ((proc->flags & WEFT__NOT_BEGUN) && proc->start != NULL)
-        weft__region_adopt(&proc->region, &proc->start->block);
-    if (proc->flags & WEFT__NOT_BEGUN)
-        proc->start = NULL;
     proc->reason = reason;
     /* Release is not needed: a flag that says no earlier than it should. */
     atomic_fetch_or_explicit(&proc->state, WEFT__KILLED, memory_order_relaxed);

@@ -35,7 +35,10 @@ struct weft__fiber {
     uint8_t is_sticky;                       /* stays on its kernel thread */
     uint8_t stack_class;                     /* weft__stack_class_for() */
     uint8_t kind;                            /* its owner's own note */
-    uint32_t home;                           /* worker it is sticky to */
+    union {
+        uint32_t home;         /* worker it ran on last, or is sticky to */
+        _Atomic uint32_t word; /* of one that no worker runs: its futex */
+    };
 };
 
 #endif
