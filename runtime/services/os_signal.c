@@ -43,6 +43,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "proc/runtime.h"
 #include "weft/error.h"
 #include "weft/process.h"
 
@@ -285,6 +286,12 @@ void weft__os_signals_stop(void)
         os.has_watcher = false;
     }
     pthread_mutex_unlock(&os.lock);
+}
+
+/* Only a pointer is put down, and only in programs that link this file. */
+__attribute__((constructor)) static void stop_with_the_runtime(void)
+{
+    weft__runtime_at_stop(weft__os_signals_stop);
 }
 
 /* -- the keeper ------------------------------------------------------------------------ */

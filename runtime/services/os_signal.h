@@ -9,9 +9,9 @@
  * process. May park. */
 int weft__os_signal_exit(int signo, weft_pid to, weft_term reason);
 
-/* Restore all dispositions and end the thread, if there is one: when the
- * runtime stops, after its processes ended and while a guest still may call
- * it. May be called again, and does nothing in the child of a fork. */
+/* Restore all dispositions and end the thread, if there is one. Called by the
+ * runtime's stop, when its processes have ended and the thread may still be a
+ * guest. May be called again, and does nothing in the child of a fork. */
 void weft__os_signals_stop(void);
 
 #endif

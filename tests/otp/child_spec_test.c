@@ -1,11 +1,6 @@
 /* Child specs: their fields, what is wrong with them in words, what a start gives. */
 #include "otp/child_spec.h"
-#include "tap.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-
-#define A(name) WEFT_ATOM(#name)
+#include "proc/process_test.h"
 
 static weft_pid some_pid(void)
 {
@@ -232,6 +227,28 @@ TEST(a_start_that_gives_anything_else_has_failed, "SUP-12")
 TEST(a_start_that_must_succeed_gives_its_pid)
 {
     check(weft_eq(weft_must(weft_started_ok(some_pid())), some_pid()));
+}
+
+static weft_term must_fail(weft_term reason)
+{
+    weft_must(weft_started_error(reason));
+    return reason;
+}
+
+static weft_term must_be_there(weft_term arg)
+{
+    weft_must(weft_started_ignore());
+    return arg;
+}
+
+PROCESS_TEST(a_failed_start_ends_its_caller_with_the_reason)
+{
+    weft_ref down;
+
+    weft_spawn(must_fail, weft_tuple(A(boom), weft_int(1)), .monitor = &down);
+    check_str(weft_inspect(await_down(down)), "{:boom, 1}");
+    weft_spawn(must_be_there, weft_none, .monitor = &down);
+    check_term(await_down(down), A(ignore));
 }
 
 /* -- restarts ------------------------------------------------------------------------------- */

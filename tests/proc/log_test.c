@@ -1,20 +1,13 @@
 /* The logger, as seen by a handler and on standard error. */
 #include "proc/log.h"
 #include "proc/symbol.h"
-#include "tap.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <sched.h>
-#include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
-#include "weft/error.h"
-
-#define A(name) WEFT_ATOM(#name)
+#include "proc/process_test.h"
 
 /* -- a handler that keeps the last record ------------------------------------------- */
 
@@ -226,6 +219,69 @@ TEST(a_record_names_its_process_and_label)
 
     check_has(output, " [error] #PID<");
     check_has(output, "> (room 7) full\n");
+}
+
+static weft_pid seen_pid;
+static char seen_label[65];
+
+static void see_caller(const weft_log_record *record, void *arg)
+{
+    (void)arg;
+    seen_pid = record->pid;
+    snprintf(seen_label, sizeof seen_label, "%s", record->label != NULL ? record->label : "");
+}
+
+PROCESS_TEST(a_process_logs_under_its_own_pid_and_label)
+{
+    check_int(weft_log_set_handler(see_caller, NULL, NULL), 0);
+    weft_log_error("without a label");
+    check_term(seen_pid, weft_self());
+    check_str(seen_label, "");
+    weft_set_label("room 7");
+    weft_log_error("with one");
+    check_str(seen_label, "room 7");
+}
+
+TEST(a_thread_does_not_become_a_guest_by_logging)
+{
+    check_int(weft_log_set_handler(see_caller, NULL, NULL), 0);
+    weft_log_error("no runtime");
+    check(weft_is_none(seen_pid));
+    check_int(weft_runtime_start(.workers = 1), 0);
+    weft_log_error("no guest");
+    check(weft_is_none(seen_pid));
+    runtime_down();
+}
+
+static weft_term log_much(weft_term arg)
+{
+    for (int i = 0; i < 100; i++) {
+        weft_log_at(NULL, WEFT_LOG_INFO, "%d", i);
+        if (i % 10 == 0)
+            weft_yield();
+    }
+    atomic_fetch_add((_Atomic int *)weft_to_pointer(arg), 1);
+    return arg;
+}
+
+static _Atomic int n_records;
+
+static void count_only(const weft_log_record *record, void *arg)
+{
+    (void)arg;
+    atomic_fetch_add(&n_records, record->pid.bits != 0);
+}
+
+PROCESS_TEST(many_processes_log_at_once)
+{
+    enum { PROCESSES = 200 };
+    _Atomic int n_ended = 0;
+
+    check_int(weft_log_set_handler(count_only, NULL, NULL), 0);
+    for (int i = 0; i < PROCESSES; i++)
+        weft_spawn(log_much, weft_pointer(&n_ended));
+    await_count(&n_ended, PROCESSES);
+    check_int(atomic_load(&n_records), PROCESSES * 100);
 }
 
 /* -- the readable line ----------------------------------------------------------------------- */
