@@ -40,33 +40,29 @@ static void process_ending(struct weft__proc *proc)
         ending_next(proc);
 }
 
-/* Guests live on until the runtime is gone; what is held for them goes now. */
-static void leaf_end(struct weft__holdings *holdings, uint32_t first_slot)
+static void leaf_stop(struct weft__holdings *holdings, uint32_t first_slot)
 {
     for (uint32_t i = 0; i < 1u << WEFT__HOLDING_BITS; i++) {
         _Atomic(void *) *cell = weft__holding_find(holdings, first_slot + i);
         void *holding = atomic_load_explicit(cell, memory_order_acquire);
 
         if (holding != NULL)
-            holdings->ended(weft__table_at(&weft__runtime()->table, first_slot + i), holding);
+            holdings->stopped(first_slot + i, holding);
     }
 }
 
 static void runtime_stops(void)
 {
-    for (struct weft__holdings *holdings = all; holdings != NULL; holdings = holdings->next) {
+    for (struct weft__holdings *holdings = all; holdings != NULL; holdings = holdings->next)
         for (uint32_t i = 0; i < WEFT__HOLDING_LEAVES; i++) {
             _Atomic(void *) *leaf = atomic_load_explicit(&holdings->leaves[i], memory_order_acquire);
 
             if (leaf == NULL)
                 continue;
-            leaf_end(holdings, i << WEFT__HOLDING_BITS);
+            leaf_stop(holdings, i << WEFT__HOLDING_BITS);
             atomic_store_explicit(&holdings->leaves[i], NULL, memory_order_relaxed);
             free(leaf);
         }
-        if (holdings->stopped != NULL)
-            holdings->stopped();
-    }
 }
 
 void weft__holdings_register(struct weft__holdings *holdings)

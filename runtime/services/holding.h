@@ -7,7 +7,7 @@
  *
  * A service declares its holdings and registers them before a runtime starts.
  * When a process ends whose cell is not NULL, `ended` is called, which lets go
- * of what is held and clears the cell.
+ * of what is held and clears the cell, or leaves it for the next process there.
  *
  * Threads: a cell by its process alone, or under a lock of the service.
  */
@@ -30,8 +30,9 @@ struct weft__holdings {
     /* Set by whoever declares it. Called by whoever ends the process, after its
      * defers ran and before anybody hears of it. */
     void (*ended)(struct weft__proc *proc, void *holding);
-    /* Called when no process is left, before the workers end. */
-    void (*stopped)(void);
+    /* The same at the stop of the runtime, for what is left, before the workers
+     * end; only guests are there, outside of weft. */
+    void (*stopped)(uint32_t slot, void *holding);
     /* Set by register. */
     struct weft__holdings *next;
     /* By anyone. */

@@ -1,24 +1,26 @@
 /* timer.c - a message that waits in a wheel.
  *
  * A timer is one piece of memory: the message as it will be sent, and behind
- * its terms what is needed until then. When it fires, the message goes off and
- * takes the rest along as slack, to be freed by the receiver's scope.
+ * its terms the wheel's part. When it fires, the message goes off and takes the
+ * rest along as slack, to be freed by the receiver's scope. Until then the
+ * message's own fields say, so that most timers fit two cache lines:
  *
- * Three places know a timer:
- *   - the wheel of a worker, for when
- *   - a table by reference, for cancel and read: 256 shards by the slot of the
- *     process that set it, each with a lock
- *   - a list of its creator's pending timers, under the same lock. When a
- *     process ends, those it had set for itself (nearly all, in practice) go
- *     with it. Those that others had set for it stay until they are due and
- *     say false meanwhile.
+ *     ref    the reference       from   when it is due, in ns
+ *     to     the destination     flags  TAKEN: it is out of its table
  *
- * Who ends a timer. Whoever takes it out of the table, under the shard's lock:
+ * Two places know a timer: the wheel of a worker, for when, and a table of the
+ * slot of the process that set it, by reference, for cancel and read. When a
+ * process ends, those in its slot's table that it had set for itself (nearly
+ * all, in practice) go with it. Those for others stay there until they are due,
+ * also when the slot's next process begins, which has other references; those
+ * that others had set for it say false from then on.
+ *
+ * Who ends a timer: whoever takes it out of the table, under the lock of the
+ * slot's shard.
  *
  *   fire       wheel's lock, then shard's lock: takes it out, sends, unlocks
- *   cancel     shard's lock: takes it out, marks it taken, unlocks; then takes
- *              it out of the wheel, which waits for a fire under way, and
- *              frees it
+ *   cancel     shard's lock: takes it out, unlocks; then takes it out of the
+ *              wheel, which waits for a fire under way, and frees it
  *   fire, of one that is taken: does nothing
  *
  * Fire sends before it unlocks: a destination that gets false from cancel has
@@ -31,9 +33,12 @@
  * Timers for a moment (.abs) may have the same one though different processes
  * set them: they are in a wheel chosen by destination.
  *
- * The table of a shard grows by a bucket at a time (linear hashing, Litwin
- * 1980): a million timers of one process never stop the others that share its
- * shard for a rehash. It shrinks when the runtime stops.
+ * The references of a process count up, so timers set one after another have
+ * neighbouring ones: a table holds them by groups of eight, which keeps it small
+ * when the timers themselves, which fire in any order, fit no cache. It is a
+ * list while it is short; then it is hashed, and grows by a bucket at a time
+ * (linear hashing, Litwin 1980): many timers of one process never stop the
+ * others for a rehash.
  */
 #include "services/timer.h"
 
@@ -53,36 +58,49 @@
 #include <stdlib.h>
 
 #define N_SHARDS 256u
+#define GROUP 8u           /* references in a row */
+#define LIST_MAX 8u        /* groups in a table that is a list */
 #define FIRST_BUCKETS 64u
 #define N_SEGMENTS 32
-#define BATCH 64 /* timers taken under one lock when a process ends */
+#define KEEP_BUCKETS 1024u /* an empty table that is larger is given back */
+#define BATCH 64           /* timers taken under one lock when a process ends */
 
-struct timer {
-    struct weft__timer timer;      /* the wheel's; first, for fire */
-    int64_t when_ns;
-    struct timer *next;            /* in its bucket */
-    uint64_t ref;                  /* bits */
-    weft_term dest;                /* a pid or an atom */
+#define TAKEN 0x80 /* block.flags; no message has it once it is sent */
+
+/* Behind the message's terms. */
+struct tail {
+    struct weft__timer timer;      /* first, for fire */
     struct weft__message *message; /* this memory begins there */
-    struct timer *older, *newer;   /* its creator's, a ring with `list` below */
-    bool is_taken;                 /* under the shard's lock: somebody cancels it */
 };
 
-/* What a process that set timers has: in its cell, by the process alone but
- * for the ring. */
-struct creator {
-    weft_pid pid;
-    struct weft__worker *worker;   /* in whose wheel the pending ones are */
-    struct timer list;             /* its ring; under the shard's lock */
+/* The timers of references that differ in the lowest bits alone. */
+struct group {
+    struct group *next;            /* in its bucket */
+    uint64_t key;                  /* of all of them */
+    uint32_t n;                    /* that are there, at least 1 */
+    struct weft__message *timers[GROUP];
 };
 
 /* Segment 0 has the first 64 buckets, segment k the 64 << (k - 1) after those
  * of all before: what was there stays where it is. */
-struct shard {
-    _Alignas(64) struct weft__spin lock; /* guards all of it */
+struct buckets {
+    uint32_t n;
+    struct group **segments[N_SEGMENTS];
+};
+
+/* What a slot has whose process set timers; made by that process. */
+struct table {
+    struct weft__worker *worker;   /* in whose wheel the pending ones are; by the process */
+    /* Under the shard's lock. */
     uint32_t n_timers;
-    uint32_t n_buckets;
-    struct timer **segments[N_SEGMENTS];
+    uint32_t n_groups;
+    struct group *list;            /* while buckets is NULL */
+    struct buckets *buckets;
+};
+
+struct shard {
+    _Alignas(64) struct weft__spin lock; /* guards the tables of its slots */
+    uint64_t n_timers;
 };
 
 static struct shard shards[N_SHARDS] = {
@@ -90,32 +108,56 @@ static struct shard shards[N_SHARDS] = {
     [0 ... N_SHARDS - 1] = {.lock = {.rank = WEFT__RANK_EPOCH}}
 };
 
-/* -- a shard's table: under its lock --------------------------------------------- */
+static void process_ended(struct weft__proc *proc, void *holding);
+static void runtime_stopped(uint32_t slot, void *holding);
 
-static struct shard *shard_of(uint64_t ref)
+static struct weft__holdings tables = {.ended = process_ended, .stopped = runtime_stopped};
+
+__attribute__((constructor)) static void register_tables(void)
 {
-    return &shards[weft__ref_slot(weft__term(ref)) % N_SHARDS];
+    weft__holdings_register(&tables);
 }
 
-/* References of one process count up: eight in a row share a cache line of
- * buckets, the rest is scattered. */
-static uint64_t hash_of(uint64_t bits)
+static struct shard *shard_of(uint32_t slot)
 {
-    uint64_t counter = weft__ref_counter(weft__term(bits));
-    uint64_t mixed = (counter >> 3) + ((uint64_t)(weft__ref_slot(weft__term(bits)) / N_SHARDS) << 34);
-
-    mixed *= UINT64_C(0x9E3779B97F4A7C15);
-    return mixed >> 32 << 3 | (counter & 7);
+    return &shards[slot % N_SHARDS];
 }
 
-static struct timer **bucket_at(struct shard *shard, uint64_t index)
+static uint32_t slot_of(uint64_t ref)
+{
+    return weft__ref_slot(weft__term(ref));
+}
+
+static struct tail *tail_of(struct weft__message *message)
+{
+    return (struct tail *)(void *)((char *)message + message->block.size - sizeof(struct tail));
+}
+
+/* -- a table: under its shard's lock ----------------------------------------------- */
+
+static uint64_t key_of(uint64_t ref)
+{
+    return weft__ref_counter(weft__term(ref)) / GROUP;
+}
+
+static unsigned index_of(uint64_t ref)
+{
+    return (unsigned)(weft__ref_counter(weft__term(ref)) % GROUP);
+}
+
+static uint64_t hash_of(uint64_t key)
+{
+    return key * UINT64_C(0x9E3779B97F4A7C15) >> 32;
+}
+
+static struct group **bucket_at(struct buckets *buckets, uint64_t index)
 {
     unsigned segment;
 
     if (index < FIRST_BUCKETS)
-        return &shard->segments[0][index];
+        return &buckets->segments[0][index];
     segment = 64u - (unsigned)__builtin_clzll(index / FIRST_BUCKETS);
-    return &shard->segments[segment][index - ((uint64_t)FIRST_BUCKETS << (segment - 1))];
+    return &buckets->segments[segment][index - ((uint64_t)FIRST_BUCKETS << (segment - 1))];
 }
 
 /* The largest power of two that is not above n. */
@@ -124,200 +166,291 @@ static uint64_t level_of(uint64_t n)
     return UINT64_C(1) << (63 - __builtin_clzll(n));
 }
 
-static struct timer **bucket_of(struct shard *shard, uint64_t ref)
+/* The head of the list in which a group is, if it is. */
+static struct group **list_of(struct table *table, uint64_t key)
 {
-    uint64_t level = level_of(shard->n_buckets);
-    uint64_t index = hash_of(ref) & (2 * level - 1);
+    struct buckets *buckets = table->buckets;
+    uint64_t level, index;
 
-    return bucket_at(shard, index < shard->n_buckets ? index : index - level);
+    if (buckets == NULL)
+        return &table->list;
+    level = level_of(buckets->n);
+    index = hash_of(key) & (2 * level - 1);
+    return bucket_at(buckets, index < buckets->n ? index : index - level);
+}
+
+static void list_push(struct group **list, struct group *group)
+{
+    group->next = *list;
+    *list = group;
 }
 
 /* One bucket more: the next one in turn is split in two. Without memory for it
- * the chains get longer. */
-static void shard_grow(struct shard *shard)
+ * the lists get longer. */
+static void buckets_grow(struct buckets *buckets)
 {
-    uint64_t n = shard->n_buckets, level = level_of(n);
-    struct timer **low, **high, *timer;
+    uint64_t n = buckets->n, level = level_of(n);
+    struct group **low, **high, *group;
 
     if (n == level) { /* the first one of a segment */
         unsigned segment = 64u - (unsigned)__builtin_clzll(n / FIRST_BUCKETS);
 
         if (segment >= N_SEGMENTS)
             return;
-        shard->segments[segment] = calloc(level, sizeof(struct timer *));
-        if (shard->segments[segment] == NULL)
+        buckets->segments[segment] = calloc(level, sizeof(struct group *));
+        if (buckets->segments[segment] == NULL)
             return;
     }
-    shard->n_buckets++;
-    low = bucket_at(shard, n - level);
-    high = bucket_at(shard, n);
-    timer = *low;
-    for (*low = NULL; timer != NULL;) {
-        struct timer *next = timer->next;
-        struct timer **to = hash_of(timer->ref) & level ? high : low;
+    buckets->n++;
+    low = bucket_at(buckets, n - level);
+    high = bucket_at(buckets, n);
+    group = *low;
+    for (*low = NULL; group != NULL;) {
+        struct group *next = group->next;
 
-        timer->next = *to;
-        *to = timer;
-        timer = next;
+        list_push(hash_of(group->key) & level ? high : low, group);
+        group = next;
     }
 }
 
-static bool shard_add(struct shard *shard, struct timer *timer)
+static void buckets_free(struct buckets *buckets)
 {
-    struct timer **bucket;
+    for (int i = 0; buckets != NULL && i < N_SEGMENTS; i++)
+        free(buckets->segments[i]);
+    free(buckets);
+}
 
-    if (shard->n_buckets == 0) {
-        shard->segments[0] = calloc(FIRST_BUCKETS, sizeof(struct timer *));
-        if (shard->segments[0] == NULL)
-            return false;
-        shard->n_buckets = FIRST_BUCKETS;
+/* From a list to buckets; without memory it stays a list. */
+static void table_hash(struct table *table)
+{
+    struct buckets *buckets = calloc(1, sizeof *buckets);
+    struct group *group = table->list;
+
+    if (buckets == NULL)
+        return;
+    buckets->n = FIRST_BUCKETS;
+    buckets->segments[0] = calloc(FIRST_BUCKETS, sizeof(struct group *));
+    if (buckets->segments[0] == NULL) {
+        free(buckets);
+        return;
     }
-    if (shard->n_timers++ >= shard->n_buckets)
-        shard_grow(shard);
-    bucket = bucket_of(shard, timer->ref);
-    timer->next = *bucket;
-    *bucket = timer;
+    table->list = NULL;
+    table->buckets = buckets;
+    while (group != NULL) {
+        struct group *next = group->next;
+
+        list_push(list_of(table, group->key), group);
+        group = next;
+    }
+}
+
+/* What points to the group of a reference, or to the NULL where it would be. */
+static struct group **table_find(struct table *table, uint64_t ref)
+{
+    uint64_t key = key_of(ref);
+    struct group **at = list_of(table, key);
+
+    while (*at != NULL && (*at)->key != key)
+        at = &(*at)->next;
+    return at;
+}
+
+static struct group *group_add(struct table *table, uint64_t ref)
+{
+    struct group *group = weft__slab_alloc(weft__here()->cache, sizeof *group);
+
+    if (group == NULL)
+        return NULL;
+    *group = (struct group){.key = key_of(ref)};
+    if (table->buckets == NULL && table->n_groups >= LIST_MAX)
+        table_hash(table);
+    else if (table->buckets != NULL && table->n_groups >= table->buckets->n)
+        buckets_grow(table->buckets);
+    table->n_groups++;
+    list_push(list_of(table, group->key), group);
+    return group;
+}
+
+/* false: no memory. */
+static bool table_add(struct shard *shard, struct table *table, struct weft__message *message)
+{
+    struct group *group = *table_find(table, message->ref);
+
+    if (group == NULL)
+        group = group_add(table, message->ref);
+    if (group == NULL)
+        return false;
+    group->timers[index_of(message->ref)] = message;
+    group->n++;
+    table->n_timers++;
+    shard->n_timers++;
     return true;
 }
 
-static struct timer *shard_find(struct shard *shard, uint64_t ref)
+/* Take a timer out of the group at *at, which goes with its last one. */
+static struct weft__message *table_take(struct shard *shard, struct table *table, struct group **at,
+                                        unsigned index)
 {
-    struct timer *timer = shard->n_timers > 0 ? *bucket_of(shard, ref) : NULL;
+    struct group *group = *at;
+    struct weft__message *message = group->timers[index];
 
-    while (timer != NULL && timer->ref != ref)
-        timer = timer->next;
-    return timer;
-}
-
-static void ring_remove(struct timer *timer)
-{
-    timer->older->newer = timer->newer;
-    timer->newer->older = timer->older;
-    timer->older = timer->newer = timer;
-}
-
-static void ring_append(struct timer *list, struct timer *timer)
-{
-    timer->newer = list;
-    timer->older = list->older;
-    list->older->newer = timer;
-    list->older = timer;
-}
-
-/* Out of the table and its creator's ring. */
-static void shard_take(struct shard *shard, struct timer *timer)
-{
-    struct timer **at = bucket_of(shard, timer->ref);
-
-    while (*at != timer)
-        at = &(*at)->next;
-    *at = timer->next;
+    group->timers[index] = NULL;
+    message->block.flags |= TAKEN;
+    table->n_timers--;
     shard->n_timers--;
-    ring_remove(timer);
-    timer->is_taken = true;
+    if (--group->n == 0) {
+        *at = group->next;
+        table->n_groups--;
+        weft__slab_free(weft__here()->cache, group, sizeof *group);
+    }
+    return message;
 }
 
-/* -- firing -------------------------------------------------------------------------- */
+/* The table of a slot, by anyone. */
+static struct table *table_at(uint32_t slot)
+{
+    _Atomic(void *) *cell = weft__holding_find(&tables, slot);
+
+    return cell != NULL ? atomic_load_explicit(cell, memory_order_relaxed) : NULL;
+}
+
+/* -- firing ---------------------------------------------------------------------------- */
 
 /* false: nobody is there; the message is still the caller's. */
-static bool deliver(struct timer *timer)
+static bool deliver(struct weft__message *message)
 {
-    struct weft__message *message = timer->message;
-    weft_pid pid = weft_is_atom(timer->dest) ? weft_whereis(timer->dest) : timer->dest;
+    weft_term dest = weft__term(message->to);
+    weft_pid pid = weft_is_atom(dest) ? weft_whereis(dest) : dest;
     struct weft__proc *proc = weft__proc_slot(pid);
 
     if (proc == NULL || !weft__proc_is_there(proc, pid))
         return false;
-    /* The timer is the receiver's memory from here on. */
+    message->block.flags = 0;
+    message->ref = message->from = 0;
     weft__message_send(proc, pid, message);
     return true;
 }
 
 static void timer_fire(struct weft__timer *fired)
 {
-    struct timer *timer = (struct timer *)(void *)fired;
-    struct shard *shard = shard_of(timer->ref);
-    struct weft__message *dropped = NULL;
+    struct weft__message *message = ((struct tail *)(void *)fired)->message, *dropped = NULL;
+    uint32_t slot = slot_of(message->ref);
+    struct shard *shard = shard_of(slot);
 
     weft__spin_acquire(&shard->lock);
-    if (!timer->is_taken) {
-        shard_take(shard, timer);
-        if (!deliver(timer))
-            dropped = timer->message;
+    if (!(message->block.flags & TAKEN)) {
+        struct table *table = table_at(slot);
+
+        table_take(shard, table, table_find(table, message->ref), index_of(message->ref));
+        if (!deliver(message))
+            dropped = message;
     }
     weft__spin_release(&shard->lock);
     if (dropped != NULL)
         weft__message_free(dropped);
 }
 
-/* A timer that shard_take has given to the caller. */
-static void timer_end(struct timer *timer)
+/* One that the caller has taken out of its table. */
+static void timer_end(struct weft__message *message)
 {
-    weft__wheel_cancel(&timer->timer, 0); /* a fire under way is over then */
-    weft__message_free(timer->message);
+    weft__wheel_cancel(&tail_of(message)->timer, 0); /* a fire under way is over then */
+    weft__message_free(message);
 }
 
-/* -- setting ------------------------------------------------------------------------- */
+/* -- tables and processes ------------------------------------------------------------------- */
 
-static void creator_ended(struct weft__proc *proc, void *holding);
-
-static struct weft__holdings creators = {.ended = creator_ended, .stopped = weft__timers_stop};
-
-__attribute__((constructor)) static void register_creators(void)
+/* By a process, of its own slot; NULL: no memory. */
+static struct table *table_make(struct weft__proc *proc)
 {
-    weft__holdings_register(&creators);
-}
-
-static struct creator *creator_of(struct weft__proc *proc)
-{
-    _Atomic(void *) *cell = weft__holding(&creators, weft__pid_slot(proc->pid));
-    struct creator *creator;
+    uint32_t slot = weft__pid_slot(proc->pid);
+    _Atomic(void *) *cell = weft__holding(&tables, slot);
+    struct table *table;
 
     if (cell == NULL)
         return NULL;
-    /* Relaxed: a process's own. */
-    creator = atomic_load_explicit(cell, memory_order_relaxed);
-    if (creator != NULL)
-        return creator;
-    creator = weft__slab_alloc(weft__here()->cache, sizeof *creator);
-    if (creator == NULL)
+    table = atomic_load_explicit(cell, memory_order_relaxed);
+    if (table != NULL)
+        return table;
+    table = weft__slab_alloc(weft__here()->cache, sizeof *table);
+    if (table == NULL)
         return NULL;
-    creator->pid = proc->pid;
-    creator->worker = NULL;
-    creator->list.older = creator->list.newer = &creator->list;
-    atomic_store_explicit(cell, creator, memory_order_relaxed);
-    return creator;
+    *table = (struct table){.worker = NULL};
+    weft__spin_acquire(&shard_of(slot)->lock);
+    atomic_store_explicit(cell, table, memory_order_relaxed);
+    weft__spin_release(&shard_of(slot)->lock);
+    return table;
 }
 
-/* By whoever ends the process: no more are set. Others may fire and cancel. */
-static void creator_ended(struct weft__proc *proc, void *holding)
+static void table_free(struct table *table)
 {
-    struct creator *creator = holding;
-    struct shard *shard = &shards[weft__pid_slot(proc->pid) % N_SHARDS];
-    struct timer *own[BATCH];
-    int n;
-
-    do {
-        n = 0;
-        weft__spin_acquire(&shard->lock);
-        for (int i = 0; i < BATCH && creator->list.newer != &creator->list; i++) {
-            struct timer *timer = creator->list.newer;
-
-            if (timer->dest.bits == creator->pid.bits) {
-                shard_take(shard, timer);
-                own[n++] = timer;
-            } else {
-                ring_remove(timer);
-            }
-        }
-        holding = creator->list.newer != &creator->list ? creator : NULL;
-        weft__spin_release(&shard->lock);
-        for (int i = 0; i < n; i++)
-            timer_end(own[i]);
-    } while (holding != NULL);
-    atomic_store_explicit(weft__holding_find(&creators, weft__pid_slot(proc->pid)), NULL, memory_order_relaxed);
-    weft__slab_free(weft__here()->cache, creator, sizeof *creator);
+    buckets_free(table->buckets);
+    weft__slab_free(weft__here()->cache, table, sizeof *table);
 }
+
+/* Take at most BATCH timers for dest (weft_none: for anyone) out of one list. */
+static int take_batch(struct shard *shard, struct table *table, weft_term dest, struct group **at,
+                      struct weft__message *taken[BATCH])
+{
+    int n = 0;
+
+    while (*at != NULL && n <= BATCH - (int)GROUP) {
+        struct group *group = *at, *next = group->next;
+
+        for (unsigned i = 0, left = group->n; left > 0; i++) {
+            if (group->timers[i] == NULL)
+                continue;
+            left--;
+            if (weft_is_none(dest) || group->timers[i]->to == dest.bits)
+                taken[n++] = table_take(shard, table, at, i);
+        }
+        if (*at != next)
+            at = &group->next; /* it is still there */
+    }
+    return n;
+}
+
+/* End all timers of a table that are for dest. No more are set. */
+static void end_all(struct shard *shard, struct table *table, weft_term dest)
+{
+    uint64_t n_lists = table->buckets != NULL ? table->buckets->n : 1;
+    struct weft__message *taken[BATCH];
+
+    for (uint64_t i = 0; i < n_lists;) {
+        int n = 0;
+
+        weft__spin_acquire(&shard->lock);
+        if (table->n_timers == 0)
+            i = n_lists;
+        else
+            n = take_batch(shard, table, dest,
+                           table->buckets != NULL ? bucket_at(table->buckets, i) : &table->list, taken);
+        weft__spin_release(&shard->lock);
+        for (int k = 0; k < n; k++)
+            timer_end(taken[k]);
+        if (n == 0)
+            i++;
+    }
+}
+
+/* By whoever ends the process. Others may fire and cancel. */
+static void process_ended(struct weft__proc *proc, void *holding)
+{
+    uint32_t slot = weft__pid_slot(proc->pid);
+    struct shard *shard = shard_of(slot);
+    struct table *table = holding;
+    bool is_empty;
+
+    end_all(shard, table, proc->pid);
+    weft__spin_acquire(&shard->lock);
+    is_empty = table->n_timers == 0;
+    if (is_empty)
+        atomic_store_explicit(weft__holding_find(&tables, slot), NULL, memory_order_relaxed);
+    weft__spin_release(&shard->lock);
+    if (is_empty)
+        table_free(table);
+}
+
+/* -- setting --------------------------------------------------------------------------------- */
 
 static uint32_t worker_for(const struct weft__sched *sched, weft_term dest)
 {
@@ -325,94 +458,93 @@ static uint32_t worker_for(const struct weft__sched *sched, weft_term dest)
 }
 
 /* In whose wheel it goes: see Order, at the top. */
-static struct weft__worker *choose_worker(struct creator *creator, weft_term dest, bool is_abs, bool has_pending)
+static struct weft__worker *choose_worker(struct table *table, weft_term dest, bool is_abs, bool has_pending)
 {
     struct weft__sched *sched = weft__runtime()->sched;
     struct weft__worker *here = weft__here()->worker;
 
     if (is_abs)
         return sched->workers[worker_for(sched, dest)];
-    if (!has_pending)
-        creator->worker = here != NULL ? here : sched->workers[worker_for(sched, creator->pid)];
-    return creator->worker;
+    if (!has_pending || table->worker == NULL)
+        table->worker = here != NULL ? here : sched->workers[worker_for(sched, dest)];
+    return table->worker;
 }
 
-/* The message {:timeout, ref, message} or the message itself, with a timer
- * behind it that is nowhere yet. */
-static struct timer *timer_new(const char *call, weft_term dest, weft_term term, uint64_t ref, bool is_wrapped)
+/* The message {:timeout, ref, term} or the term itself, as a timer that is
+ * nowhere yet. */
+static struct weft__message *timer_new(const char *call, weft_term dest, weft_term term, uint64_t ref,
+                                       bool is_wrapped)
 {
     struct weft__copy_refusal refusal;
     size_t size = weft__copy_size(term, &refusal), head = is_wrapped ? 4 * sizeof(uint64_t) : 0;
     struct weft__block *block;
     struct weft__message *message;
-    struct timer *timer;
-    char *at;
+    uint64_t *tuple;
 
     if (size == WEFT__COPY_REFUSED)
         weft__copy_fail(call, &refusal);
-    block = weft__block_new(sizeof *message - sizeof *block + head + size + sizeof *timer);
+    block = weft__block_new(sizeof *message - sizeof *block + head + size + sizeof(struct tail));
     if (block == NULL)
         weft__proc_system_limit(call, "no memory");
-    message = (struct weft__message *)(void *)block;
     block->kind = WEFT__MESSAGE;
-    message->prev = NULL;
-    message->to = message->from = message->ref = 0;
-    at = (char *)(message + 1);
-    message->root = weft__copy_into(term, at + head, &block->counted);
+    message = (struct weft__message *)(void *)block;
+    tuple = (uint64_t *)(message + 1);
+    message->to = dest.bits;
+    message->ref = ref;
+    message->root = weft__copy_into(term, (char *)tuple + head, &block->counted);
     if (is_wrapped) {
-        uint64_t *tuple = (uint64_t *)(void *)at;
-
         tuple[0] = weft__header(WEFT__BOX_TUPLE, 3);
         tuple[1] = WEFT_ATOM("timeout").bits;
         tuple[2] = ref;
         tuple[3] = message->root.bits;
         message->root = weft__boxed(tuple);
     }
-    timer = (struct timer *)(void *)(at + head + size);
-    weft__timer_init(&timer->timer, timer_fire);
-    timer->ref = ref;
-    timer->dest = dest;
-    timer->message = message;
-    timer->is_taken = false;
-    return timer;
+    weft__timer_init(&tail_of(message)->timer, timer_fire);
+    tail_of(message)->message = message;
+    return message;
 }
 
-static weft_ref set(const char *call, weft_term dest, weft_term message, int64_t ms, bool is_abs,
-                    bool is_wrapped)
+static weft_ref set(const char *call, weft_term dest, weft_term term, int64_t ms, bool is_abs, bool is_wrapped)
 {
     struct weft__proc *proc = weft__proc_need(call);
+    struct buckets *emptied = NULL;
+    struct weft__message *message;
     struct weft__worker *worker;
-    struct creator *creator;
+    struct table *table;
     struct shard *shard;
-    struct timer *timer;
     bool has_pending, is_added;
+    int64_t when_ns;
     weft_ref ref;
 
     if (!weft_is_pid(dest) && !weft_is_atom(dest))
         weft__proc_badarg(call, "the destination is neither a pid nor a name");
     if (ms < 0 && !is_abs)
         weft__proc_badarg(call, "a negative time: %lld ms", (long long)ms);
-    creator = creator_of(proc);
-    if (creator == NULL)
+    table = table_make(proc);
+    if (table == NULL)
         weft__proc_system_limit(call, "no memory");
     ref = weft__make_ref(proc);
-    timer = timer_new(call, dest, message, ref.bits, is_wrapped);
-    timer->when_ns = weft__clock_after_ms(is_abs ? 0 : weft__clock_ns(), is_abs && ms < 0 ? 0 : ms);
+    message = timer_new(call, dest, term, ref.bits, is_wrapped);
+    when_ns = weft__clock_after_ms(is_abs ? 0 : weft__clock_ns(), is_abs && ms < 0 ? 0 : ms);
+    message->from = (uint64_t)when_ns;
 
-    shard = shard_of(ref.bits);
+    shard = shard_of(slot_of(ref.bits));
     weft__spin_acquire(&shard->lock);
-    has_pending = creator->list.newer != &creator->list;
-    is_added = shard_add(shard, timer);
-    if (is_added)
-        ring_append(&creator->list, timer);
+    has_pending = table->n_timers > 0;
+    if (!has_pending && table->buckets != NULL && table->buckets->n > KEEP_BUCKETS) {
+        emptied = table->buckets;
+        table->buckets = NULL;
+    }
+    is_added = table_add(shard, table, message);
     weft__spin_release(&shard->lock);
+    buckets_free(emptied);
     if (!is_added) {
-        weft__message_free(timer->message);
+        weft__message_free(message);
         weft__proc_system_limit(call, "no memory");
     }
-    /* Nobody knows the reference yet: the wheel is the only one to end it. */
-    worker = choose_worker(creator, dest, is_abs, has_pending);
-    if (weft__wheel_add_at(&worker->wheel, &timer->timer, timer->when_ns) && worker != weft__here()->worker)
+    /* Nobody knows the reference yet: only the wheel can end it. */
+    worker = choose_worker(table, dest, is_abs, has_pending);
+    if (weft__wheel_add_at(&worker->wheel, &tail_of(message)->timer, when_ns) && worker != weft__here()->worker)
         weft__idle_call(worker);
     return ref;
 }
@@ -431,42 +563,48 @@ weft_ref weft_start_timer_opt(weft_term dest, weft_term message, int64_t ms,
 
 /* -- cancelling and looking -------------------------------------------------------------- */
 
-static int64_t left_ms(int64_t when_ns)
+static int64_t left_ms(const struct weft__message *message)
 {
-    int64_t left_ns = when_ns - weft__clock_ns();
+    int64_t left_ns = (int64_t)message->from - weft__clock_ns();
 
     return left_ns > 0 ? left_ns / WEFT__NS_PER_MS + (left_ns % WEFT__NS_PER_MS != 0) : 0;
 }
 
 /* Will it find somebody, as far as can be said now? A name is looked up when
  * the time has come. */
-static bool is_live(const struct timer *timer)
+static bool is_live(const struct weft__message *message)
 {
+    weft_term dest = weft__term(message->to);
     struct weft__proc *proc;
 
-    if (weft_is_atom(timer->dest))
+    if (weft_is_atom(dest))
         return true;
-    proc = weft__proc_slot(timer->dest);
-    return proc != NULL && weft__proc_is_there(proc, timer->dest);
+    proc = weft__proc_slot(dest);
+    return proc != NULL && weft__proc_is_there(proc, dest);
 }
 
 /* The milliseconds left, or -1. */
-static int64_t cancel(uint64_t ref)
+static int64_t look(uint64_t ref, bool is_cancel)
 {
-    struct shard *shard = shard_of(ref);
-    struct timer *timer;
+    uint32_t slot = slot_of(ref);
+    struct shard *shard = shard_of(slot);
+    struct weft__message *message = NULL;
+    struct group **at;
+    struct table *table;
     int64_t left = -1;
 
     weft__spin_acquire(&shard->lock);
-    timer = shard_find(shard, ref);
-    if (timer != NULL) {
-        shard_take(shard, timer);
-        if (is_live(timer))
-            left = left_ms(timer->when_ns);
-    }
+    table = table_at(slot);
+    at = table != NULL ? table_find(table, ref) : NULL;
+    if (at != NULL && *at != NULL)
+        message = (*at)->timers[index_of(ref)];
+    if (message != NULL && is_live(message))
+        left = left_ms(message);
+    if (message != NULL && is_cancel)
+        table_take(shard, table, at, index_of(ref));
     weft__spin_release(&shard->lock);
-    if (timer != NULL)
-        timer_end(timer);
+    if (message != NULL && is_cancel)
+        timer_end(message);
     return left;
 }
 
@@ -490,7 +628,7 @@ int64_t weft_cancel_timer_opt(weft_ref ref, const struct weft_cancel_timer_optio
 
     if (!weft_is_ref(ref))
         weft__proc_badarg("weft_cancel_timer", "not a reference");
-    left = cancel(ref.bits);
+    left = look(ref.bits, true);
     if (is_async && has_info)
         answer(proc, ref, left);
     return is_async || !has_info ? 0 : left;
@@ -498,57 +636,23 @@ int64_t weft_cancel_timer_opt(weft_ref ref, const struct weft_cancel_timer_optio
 
 int64_t weft_read_timer(weft_ref ref)
 {
-    struct shard *shard;
-    struct timer *timer;
-    int64_t left = -1;
-
     weft__proc_need("weft_read_timer");
     if (!weft_is_ref(ref))
         weft__proc_badarg("weft_read_timer", "not a reference");
-    shard = shard_of(ref.bits);
-    weft__spin_acquire(&shard->lock);
-    timer = shard_find(shard, ref.bits);
-    if (timer != NULL && is_live(timer))
-        left = left_ms(timer->when_ns);
-    weft__spin_release(&shard->lock);
-    return left;
+    return look(ref.bits, false);
 }
 
-/* -- the end of the runtime --------------------------------------------------------------- */
+/* -- the end of the runtime ------------------------------------------------------------- */
 
-/* Any of a shard's, taken out; NULL: it is empty. */
-static struct timer *take_any(struct shard *shard, uint32_t *from)
+/* Workers go on meanwhile: timers may fire. */
+static void runtime_stopped(uint32_t slot, void *holding)
 {
-    struct timer *timer = NULL;
+    struct table *table = holding;
 
-    weft__spin_acquire(&shard->lock);
-    for (; shard->n_timers > 0 && *from < shard->n_buckets; ++*from) {
-        timer = *bucket_at(shard, *from);
-        if (timer != NULL) {
-            shard_take(shard, timer);
-            break;
-        }
-    }
-    weft__spin_release(&shard->lock);
-    return timer;
-}
-
-void weft__timers_stop(void)
-{
-    for (unsigned i = 0; i < N_SHARDS; i++) {
-        struct shard *shard = &shards[i];
-        struct timer *timer;
-        uint32_t from = 0;
-
-        while ((timer = take_any(shard, &from)) != NULL)
-            timer_end(timer);
-        weft__assert(shard->n_timers == 0);
-        shard->n_buckets = 0;
-        for (int k = 0; k < N_SEGMENTS; k++) {
-            free(shard->segments[k]);
-            shard->segments[k] = NULL;
-        }
-    }
+    end_all(shard_of(slot), table, weft_none);
+    /* Nobody looks for it any more. */
+    atomic_store_explicit(weft__holding_find(&tables, slot), NULL, memory_order_relaxed);
+    table_free(table);
 }
 
 uint64_t weft__timers_count(void)
