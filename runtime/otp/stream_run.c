@@ -245,40 +245,20 @@ static void run_kill(struct weft__stream_run *run, uint32_t i)
 
 /* -- waiting --------------------------------------------------------------------------------- */
 
-/* How long the consumer may sleep before something is late. */
-static int64_t run_patience_ms(const struct weft__stream_run *run)
-{
-    int64_t now_ns, until_ns = run->is_dry ? INT64_MAX : run->deadline_ns;
-
-    if (run->running != NOBODY) {
-        int64_t started_ns = run->entries[run->running].started_ns;
-
-        if (run->deadline_ns < until_ns)
-            until_ns = run->deadline_ns;
-        if (run->timeout_ns != INT64_MAX && started_ns + run->timeout_ns < until_ns)
-            until_ns = started_ns + run->timeout_ns;
-    }
-    if (until_ns == INT64_MAX)
-        return WEFT_INFINITY;
-    now_ns = run_now_ns(run);
-    return until_ns <= now_ns ? 1 : (until_ns - now_ns + WEFT__NS_PER_MS - 1) / WEFT__NS_PER_MS;
-}
-
 /* Until an end may have come. Giving way first lets short tasks run, so that
  * many ends are found at once and none of them has to wake the consumer. */
-static void run_wait(struct weft__stream_run *run, int64_t patience_ms)
+static void run_wait_for_end(struct weft__stream_run *run, int64_t timeout_ms)
 {
     struct weft__wait wait;
 
     if (!run->has_yielded) {
         run->has_yielded = true;
         weft_yield();
-        weft__task_look(run->proc);
-        return;
+    } else {
+        weft__wait_begin(&wait, run->proc, timeout_ms);
+        weft__wait_once(&wait, true);
+        weft__wait_end(&wait);
     }
-    weft__wait_begin(&wait, run->proc, patience_ms);
-    weft__wait_once(&wait, true);
-    weft__wait_end(&wait);
     weft__task_look(run->proc);
 }
 
@@ -289,7 +269,7 @@ static void run_stop(struct weft__stream_run *run)
     while (run->running != NOBODY)
         run_kill(run, run->running);
     while (run->n_running > 0)
-        run_wait(run, WEFT_INFINITY);
+        run_wait_for_end(run, WEFT_INFINITY);
 }
 
 /* -- the end of a run ---------------------------------------------------------------------- */
@@ -424,20 +404,19 @@ struct weft__proc *weft__stream_run_proc(const struct weft__stream_run *run)
     return run->proc;
 }
 
-/* What is too late is killed, or ends the consumer. */
-static void run_expire(struct weft__stream_run *run)
+/* All of it took too long: nothing new starts. */
+static void run_look_at_deadline(struct weft__stream_run *run)
 {
-    const __typeof__(run->stream.options) *options = &run->stream.options;
-    int64_t now_ns;
-
-    if (run->timeout_ns == INT64_MAX && run->deadline_ns == INT64_MAX)
+    if (run->deadline_ns == INT64_MAX || run_now_ns(run) < run->deadline_ns)
         return;
-    now_ns = run_now_ns(run);
-    if (now_ns >= run->deadline_ns) {
-        if (!run->is_dry && run->running == NOBODY && options->on_timeout == WEFT_EXIT_CALLER)
-            run_fail_timeout(run, run->n_pulled, true);
-        run->is_dry = true;
-    }
+    if (!run->is_dry && run->running == NOBODY && run->stream.options.on_timeout == WEFT_EXIT_CALLER)
+        run_fail_timeout(run, run->n_pulled, true);
+    run->is_dry = true;
+}
+
+/* What is too late is killed, or ends the consumer. */
+static void run_expire(struct weft__stream_run *run, int64_t now_ns)
+{
     while (run->running != NOBODY) {
         uint32_t i = run->running;
         struct entry *entry = &run->entries[i];
@@ -445,11 +424,38 @@ static void run_expire(struct weft__stream_run *run)
 
         if (!is_deadline && now_ns - entry->started_ns < run->timeout_ns)
             return;
-        if (options->on_timeout == WEFT_EXIT_CALLER)
+        if (run->stream.options.on_timeout == WEFT_EXIT_CALLER)
             run_fail_timeout(run, entry->index, is_deadline);
         entry->is_late = true;
         run_kill(run, i);
     }
+}
+
+/* When the next running task is late; INT64_MAX: never. */
+static int64_t run_next_ns(const struct weft__stream_run *run)
+{
+    int64_t next_ns = run->deadline_ns;
+
+    if (run->running == NOBODY)
+        return INT64_MAX; /* those that are dying come in any case */
+    if (run->timeout_ns != INT64_MAX && run->entries[run->running].started_ns + run->timeout_ns < next_ns)
+        next_ns = run->entries[run->running].started_ns + run->timeout_ns;
+    return next_ns;
+}
+
+/* Until an end may have come or a task is late. */
+static void run_wait(struct weft__stream_run *run)
+{
+    int64_t next_ns = run_next_ns(run), now_ns, left_ns;
+
+    if (next_ns == INT64_MAX) {
+        run_wait_for_end(run, WEFT_INFINITY);
+        return;
+    }
+    now_ns = run_now_ns(run);
+    left_ns = next_ns > now_ns ? next_ns - now_ns : 0;
+    run_wait_for_end(run, (left_ns + WEFT__NS_PER_MS - 1) / WEFT__NS_PER_MS);
+    run_expire(run, run_now_ns(run));
 }
 
 /* The next item of a source; what is no immediate goes to a block of its own. */
@@ -544,23 +550,26 @@ static bool run_may_start(const struct weft__stream_run *run)
            run->n_buffered < run->stream.options.max_buffered;
 }
 
-/* Ask for items and start their tasks, as long as there is room. */
-static void run_fill(struct weft__stream_run *run)
+/* Ask for items and start their tasks, as long as there is room. What the
+ * clock said last; 0 when nothing started. */
+static int64_t run_fill(struct weft__stream_run *run)
 {
-    bool is_list = run->stream.source.next == NULL;
-    int64_t now_ns = run_may_start(run) ? run_now_ns(run) : 0;
+    int64_t now_ns = 0;
 
     while (run_may_start(run)) {
         struct weft__block *block = NULL;
+        bool is_list = run->stream.source.next == NULL;
         weft_term input;
 
         if (!(is_list ? weft_list_next(&run->rest, &input) : run_ask_source(run, &input, &block))) {
             run->is_dry = true;
-            return;
+            break;
         }
-        /* A source may have taken its time. */
-        run_start(run, input, block, is_list ? now_ns : run_now_ns(run));
+        if (now_ns == 0 || !is_list) /* a source may have taken its time */
+            now_ns = run_now_ns(run);
+        run_start(run, input, block, now_ns);
     }
+    return now_ns;
 }
 
 static bool run_has_item(const struct weft__stream_run *run)
@@ -574,13 +583,17 @@ bool weft__stream_run_ready(struct weft__stream_run *run)
         weft__proc_badarg("weft_stream_next", "the stream's own source may not ask it");
     weft__task_look(run->proc);
     for (;;) {
-        run_expire(run);
-        run_fill(run);
+        int64_t now_ns;
+
+        run_look_at_deadline(run);
+        now_ns = run_fill(run);
+        if (now_ns != 0)
+            run_expire(run, now_ns);
         if (run_has_item(run))
             return true;
         if (run->is_dry && run->n_running == 0)
             return false;
-        run_wait(run, run_patience_ms(run));
+        run_wait(run);
     }
 }
 

@@ -119,6 +119,11 @@ void weft__task_spawn_options(const char *call, struct weft_spawn_options *spawn
     };
 }
 
+static bool is_task(const struct weft__proc *proc)
+{
+    return proc->fiber.kind == WEFT__PROC_FUNCTION && proc->report == weft__task_report;
+}
+
 /* A task knows its starter as its parent; only when the starter works for
  * others itself is there a list to keep, which goes with the child's memory. */
 void weft__task_prepare(struct weft__proc *child, void *arg)
@@ -126,7 +131,7 @@ void weft__task_prepare(struct weft__proc *child, void *arg)
     struct weft__proc *starter = arg;
 
     child->report = weft__task_report;
-    if (starter->report == weft__task_report || !weft_eq(child->parent, starter->pid)) {
+    if (is_task(starter) || !weft_eq(child->parent, starter->pid)) {
         struct weft__extra *extra = weft__proc_extra(child);
         weft_term callers;
 
@@ -141,7 +146,7 @@ weft_term weft__task_callers(struct weft__proc *proc)
 {
     if (proc->extra != NULL && !weft_is_none(proc->extra->callers))
         return proc->extra->callers;
-    if (proc->report == weft__task_report)
+    if (is_task(proc))
         return weft_list(proc->parent);
     return weft_empty_list;
 }
