@@ -108,12 +108,21 @@ PROCESS_TEST(a_dictionary_is_gone_with_its_process, "PROC-69")
     await_count(&n_destroyed, 1);
 }
 
+static weft_term do_put_over(weft_term key)
+{
+    WEFT_SCOPE;
+
+    check_int(atomic_load(&n_destroyed), 0);
+    check(weft_is_list(weft_dict_put(key, A(something_else))));
+    weft_dict_put(key, A(something_else)); /* the change of the key that ends the value before */
+    return A(ok);
+}
+
 PROCESS_TEST(a_value_that_is_put_over_is_given_back, "PROC-69")
 {
     weft_pid puppet = puppet_start();
 
     ask(puppet, do_put_a_native, A(key));
-    ask(puppet, do_put, weft_tuple(A(key), A(something_else)));
-    ask(puppet, do_put, weft_tuple(A(key), A(something_else))); /* a change of the key ends the value before */
+    ask(puppet, do_put_over, A(key));
     await_count(&n_destroyed, 1);
 }

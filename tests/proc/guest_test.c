@@ -395,6 +395,37 @@ PROCESS_TEST(many_threads_are_guests_at_once)
     check_term(info_of(server, A(monitored_by)), weft_empty_list);
 }
 
+enum { REFS = 500 };
+static weft_ref refs[8][REFS];
+
+static void makes_references(struct foreign *foreign)
+{
+    for (int i = 0; i < REFS; i++)
+        refs[foreign->number][i] = i % 2 == 0 ? weft_make_ref() : weft_monitor(A(nobody_is_called_this));
+}
+
+static int compare_refs(const void *a, const void *b)
+{
+    const weft_ref *x = a, *y = b;
+
+    return (x->bits > y->bits) - (x->bits < y->bits);
+}
+
+PROCESS_TEST(no_two_threads_make_the_same_reference, "PROC-30")
+{
+    static struct foreign threads[8];
+    weft_ref *all = &refs[0][0];
+
+    for (int i = 0; i < 8; i++)
+        foreign_start(&threads[i], makes_references, i);
+    for (int i = 0; i < 8; i++)
+        foreign_join(&threads[i]);
+    qsort(all, 8 * REFS, sizeof *all, compare_refs);
+    for (int i = 1; i < 8 * REFS; i++)
+        if (!check(all[i - 1].bits != all[i].bits))
+            return;
+}
+
 static void tells_who_it_is(struct foreign *foreign)
 {
     weft_send(foreign->test, weft_tuple(A(guest), weft_self()));
@@ -428,7 +459,9 @@ static weft_term sends_to_whom_it_may_concern(weft_term arg)
     return A(ok);
 }
 
-PROCESS_TEST(messages_to_a_guest_that_ends_meanwhile_are_given_back, "PROC-18 PROC-48")
+static int n_sent;
+
+static weft_term sends_to_ending_guests(weft_term arg)
 {
     enum { EACH = 20 };
     int n = scaled(200);
@@ -446,8 +479,14 @@ PROCESS_TEST(messages_to_a_guest_that_ends_meanwhile_are_given_back, "PROC-18 PR
         weft_send(guest, A(go));
         foreign_join(&foreign);
     }
-    await_count(&n_destroyed, n * EACH);
-    check_int(atomic_load(&n_destroyed), n * EACH);
+    n_sent = n * EACH;
+    return weft_is_none(arg) ? A(ok) : arg;
+}
+
+TEST(messages_to_a_guest_that_ends_meanwhile_are_given_back, "PROC-18 PROC-48")
+{
+    run_in_runtime(sends_to_ending_guests, .workers = test_workers());
+    check_int(atomic_load(&n_destroyed), n_sent);
 }
 
 /* -- guests and the runtime ---------------------------------------------------------------------------- */

@@ -308,7 +308,8 @@ static weft_term owns_much(weft_term arg)
     return ready_for_the_end(arg);
 }
 
-#ifndef WEFT_ASAN /* what is freed stays in quarantine there, and its leak check sees the rest */
+/* A sanitizer keeps what was freed for a while; its leak check sees the rest. */
+#if !defined(WEFT_ASAN) && !defined(WEFT_TSAN)
 
 /* Resident memory, in MiB. */
 static long resident_mib(void)
@@ -465,7 +466,9 @@ static weft_term sends_an_object(weft_term to)
     return A(ok);
 }
 
-PROCESS_TEST(a_message_to_the_dead_is_given_back, "PROC-18 PROC-48")
+static int n_sent_to_the_dead;
+
+static weft_term sends_to_the_dead(weft_term arg)
 {
     int n = scaled(2000);
 
@@ -480,7 +483,15 @@ PROCESS_TEST(a_message_to_the_dead_is_given_back, "PROC-18 PROC-48")
         sends_an_object(victim);
         await_end(victim);
         sends_an_object(victim);
+        n_sent_to_the_dead += 3;
     }
-    await_count(&n_destroyed, 3 * n);
-    check_int(atomic_load(&n_destroyed), 3 * n);
+    return weft_is_none(arg) ? A(ok) : arg;
+}
+
+/* What was pushed while its receiver ended may lie there until the place is
+ * used again, at the latest until the runtime stops. */
+TEST(a_message_to_the_dead_is_given_back, "PROC-18 PROC-48")
+{
+    run_in_runtime(sends_to_the_dead, .workers = test_workers());
+    check_int(atomic_load(&n_destroyed), n_sent_to_the_dead);
 }

@@ -11,7 +11,7 @@ static bool handles_nothing(void *state, weft_term message) { return (void)state
 /* X(id, the call as the text names it, a word of the mistake, what is wrong) */
 #define MISTAKES(X)                                                                              \
     X(receive_negative, "weft_receive", "negative", weft_receive(weft_any, -1, NULL))            \
-    X(receive_very_negative, "weft_receive", "negative", weft_receive(weft_any, INT64_MIN, NULL)) \
+    X(receive_very_negative, "weft_receive", "-9223372036854775808", weft_receive(weft_any, INT64_MIN, NULL)) \
     X(sleep_negative, "weft_sleep", "negative", weft_sleep(-1))                                  \
     X(send_any, "weft_send", "pattern", weft_send(weft_self(), weft_any))                        \
     X(send_pattern_inside, "weft_send", "pattern",                                               \
