@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Each example runs, prints what it should and exits with the right status; a
+# program made with weft_main ends in order when it is told to.
+set -u
+programs=${WEFT_BUILDDIR:-$(dirname "$0")/../..}
+scratch=$(mktemp -d) || exit 1
+trap 'rm -rf "$scratch"' EXIT
+deadline=60 # seconds, for sanitizers on a slow machine
+number=0 failed=0
+
+# result NAME PROBLEMS: one TAP line; the problems are printed as diagnostics.
+result() {
+  number=$((number + 1))
+  if [ -z "$2" ]; then
+    echo "ok $number - $1"
+  else
+    echo "not ok $number - $1"
+    printf '%s\n' "$2" | sed 's/^/# /' >&2
+    failed=1
+  fi
+}
+
+# problems STATUS WANTED_STATUS WANTED_OUTPUT: what $scratch/out and err, and
+# the status, have that they should not. Pids and references are any.
+problems() {
+  local out
+  out=$(sed -E 's/#(PID|Reference)<[0-9.]+>/#\1<>/g' "$scratch/out")
+  [ "$1" -eq "$2" ] || echo "exit status $1, not $2"
+  [ "$out" = "$3" ] || printf 'printed:\n%s\nnot:\n%s\n' "$out" "$3"
+  if [ "$1" -ne "$2" ]; then sed 's/^/stderr: /' "$scratch/err"; fi
+}
+
+# runs PROGRAM WANTED_OUTPUT: to its end, with status 0.
+runs() {
+  timeout "$deadline" "$programs/examples/$1" >"$scratch/out" 2>"$scratch/err"
+  result "examples/$1 prints what it should and exits with 0" "$(problems $? 0 "$2")"
+}
+
+# ended_by SIGNAL STATUS: a program that waits runs its defers on the way out.
+ended_by() {
+  local pid status tries=0
+  : >"$scratch/out"
+  timeout "$deadline" "$programs/tests/examples/waits" >"$scratch/out" 2>"$scratch/err" &
+  pid=$!
+  until grep -q waiting "$scratch/out"; do
+    tries=$((tries + 1))
+    if [ $tries -gt $((deadline * 20)) ]; then break; fi
+    sleep 0.05
+  done
+  kill "-$1" "$pid" # timeout hands it on
+  wait "$pid"
+  status=$?
+  result "a program that gets SIG$1 lets go of what it holds and exits with $2" \
+    "$(problems $status "$2" $'waiting\nlet go'; sed 's/^/stderr: /' "$scratch/err")"
+}
+
+echo "1..5"
+runs tasks "12 * 12 = 144
+0 * 0 + ... + 999 * 999 = 332833500
+gave up on the slow one"
+runs pingpong "{:pong, 0}
+{:pong, 1}
+{:pong, 2}
+{:DOWN, #Reference<>, :process, #PID<>, :normal}"
+runs embed "8001"
+ended_by INT 130
+ended_by TERM 143
+exit $failed
