@@ -58,6 +58,12 @@ int weft__poll_add(struct weft__poll *poll, struct weft__poll_waiter *waiter);
 /* true: it will not fire any more; false: it has fired, and fire has returned. */
 bool weft__poll_cancel(struct weft__poll *poll, struct weft__poll_waiter *waiter);
 
+/* Take the waiter for one event back whoever has it, if is_wanted(waiter, arg)
+ * says so (under the lock: short, and no calls): it will not fire. NULL: none. */
+struct weft__poll_waiter *weft__poll_take(struct weft__poll *poll, int fd, unsigned event,
+                                          bool (*is_wanted)(const struct weft__poll_waiter *waiter, void *arg),
+                                          void *arg);
+
 /* Close a descriptor and fire its waiters with events 0: what close(2) says, 0
  * or a negative errno. */
 int weft__poll_close(struct weft__poll *poll, int fd);

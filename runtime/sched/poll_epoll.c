@@ -289,6 +289,25 @@ bool weft__poll_cancel(struct weft__poll *poll, struct weft__poll_waiter *waiter
     return was_set;
 }
 
+struct weft__poll_waiter *weft__poll_take(struct weft__poll *poll, int fd, unsigned event,
+                                          bool (*is_wanted)(const struct weft__poll_waiter *waiter, void *arg),
+                                          void *arg)
+{
+    struct entry *entry = entry_find(poll, fd);
+    struct weft__poll_waiter *waiter;
+
+    if (entry == NULL)
+        return NULL;
+    weft__spin_acquire(&entry->lock);
+    waiter = event == WEFT__POLL_READ ? entry->reader : entry->writer;
+    if (waiter != NULL && !is_wanted(waiter, arg))
+        waiter = NULL;
+    if (waiter != NULL)
+        unset_locked(poll, entry, waiter);
+    weft__spin_release(&entry->lock);
+    return waiter;
+}
+
 int weft__poll_close(struct weft__poll *poll, int fd)
 {
     struct entry *entry = entry_find(poll, fd);
