@@ -155,13 +155,15 @@ static void take(struct peer *peer, weft_term message)
     n_received[peer->number][from]++;
 }
 
-/* Take what is there, or a part of it, in one of the ways there are. */
+/* Take what is there, as a rule all of it: who leaves too much gets slower by
+ * it, and is sent even more per turn. */
 static void take_some(struct peer *peer)
 {
     weft_term message;
     unsigned way = chance_below(&peer->chance, 16);
+    unsigned n = way < 3 ? chance_below(&peer->chance, 32) : UINT32_MAX;
 
-    for (unsigned n = chance_below(&peer->chance, 64); n > 0; n--) {
+    for (; n > 0; n--) {
         WEFT_SCOPE;
         weft_term pattern = weft_any;
 
@@ -173,9 +175,9 @@ static void take_some(struct peer *peer)
             break;
         take(peer, message);
     }
-    if (way == 2)
+    if (way == 3)
         weft_yield();
-    if (way == 3 && chance_below(&peer->chance, 64) == 0)
+    if (way == 4 && chance_below(&peer->chance, 64) == 0)
         weft_sleep(1);
 }
 
