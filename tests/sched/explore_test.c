@@ -1,0 +1,837 @@
+/* explore_test.c - every interleaving of the wake-up protocols.
+ *
+ * A model is a small world and some actors. An actor's step does what one
+ * atomic access of the real code does, and says whether it could: an actor that
+ * sleeps or is done cannot. The explorer tries every order of steps from every
+ * world it comes to, once for each world. A check holds in every world; where
+ * nobody can step any more, `ends` says whether what is left is a good end.
+ *
+ * Steps are the accesses of proc/state.c (1)-(4) and sched/idle.c P1-P3, S1-S4.
+ * All are sequentially consistent, as the code has it, but for one: what a
+ * pusher puts into a ring stays in its thread's store buffer until a fence, or
+ * the machine, lets it out. A flaw is a step left out or done at another time:
+ * that the explorer finds each of them shows that it would find one in the
+ * protocol.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tap.h"
+
+/* -- the explorer --------------------------------------------------------------------- */
+
+#define WORLD_SIZE 96
+#define DEPTH_MAX 512
+#define SLOTS ((size_t)1 << 21)
+
+union world {
+    uint64_t words[WORLD_SIZE / 8];
+    unsigned char bytes[WORLD_SIZE];
+};
+
+struct model {
+    int n_actors;
+    const char *names; /* of the actors, a letter each */
+    bool (*step)(union world *world, int actor);
+    /* NULL, or what is wrong; ends: where nobody can step. */
+    const char *(*holds)(const union world *world);
+    const char *(*ends)(const union world *world);
+};
+
+struct explorer {
+    const struct model *model;
+    union world *seen;          /* hash table; words[0] of a free slot is 0 */
+    size_t n_seen;
+    unsigned char path[DEPTH_MAX]; /* actors, in the order of their steps */
+    const char *wrong;          /* what was found, at the end of path */
+    int n_path;
+};
+
+static uint64_t hash_world(const union world *world)
+{
+    uint64_t h = 0;
+
+    for (size_t i = 0; i < WORLD_SIZE / 8; i++)
+        h = (h ^ world->words[i]) * 0x9E3779B97F4A7C15U, h ^= h >> 29;
+    return h;
+}
+
+/* true when the world is new. */
+static bool remember(struct explorer *explorer, const union world *world)
+{
+    size_t at = hash_world(world) & (SLOTS - 1);
+
+    while (explorer->seen[at].words[0] != 0) {
+        if (memcmp(&explorer->seen[at], world, sizeof *world) == 0)
+            return false;
+        at = (at + 1) & (SLOTS - 1);
+    }
+    explorer->seen[at] = *world;
+    return ++explorer->n_seen < SLOTS * 3 / 4;
+}
+
+static bool is_wrong(struct explorer *explorer, const char *wrong, int depth)
+{
+    if (wrong == NULL)
+        return false;
+    explorer->wrong = wrong;
+    explorer->n_path = depth;
+    return true;
+}
+
+/* Everything from here on; true when something is wrong. */
+static bool explore_from(struct explorer *explorer, const union world *world, int depth)
+{
+    bool can_step = false;
+
+    if (depth == DEPTH_MAX)
+        return is_wrong(explorer, "a path has no end", depth);
+    for (int actor = 0; actor < explorer->model->n_actors; actor++) {
+        union world next = *world;
+
+        if (!explorer->model->step(&next, actor))
+            continue;
+        can_step = true;
+        if (!remember(explorer, &next))
+            continue;
+        explorer->path[depth] = (unsigned char)actor;
+        if (is_wrong(explorer, explorer->model->holds(&next), depth + 1) ||
+            explore_from(explorer, &next, depth + 1))
+            return true;
+    }
+    return !can_step && is_wrong(explorer, explorer->model->ends(world), depth);
+}
+
+/* What is wrong with the model, or NULL. The first word of a world is not 0. */
+static const char *explore(const struct model *model, const union world *begin)
+{
+    static struct explorer explorer;
+    char path[DEPTH_MAX + 1];
+
+    memset(&explorer, 0, sizeof explorer);
+    explorer.model = model;
+    explorer.seen = calloc(SLOTS, sizeof *explorer.seen);
+    if (explorer.seen == NULL)
+        return "no memory";
+    remember(&explorer, begin);
+    explore_from(&explorer, begin, 0);
+    free(explorer.seen);
+    for (int i = 0; i < explorer.n_path; i++)
+        path[i] = model->names[explorer.path[i]];
+    path[explorer.n_path] = '\0';
+    if (explorer.n_seen >= SLOTS * 3 / 4)
+        return "too many worlds";
+    if (explorer.wrong == NULL)
+        diag("%zu worlds", explorer.n_seen);
+    else
+        diag("%zu worlds, and by %s: %s", explorer.n_seen, path, explorer.wrong);
+    return explorer.wrong;
+}
+
+#define check_finds(found, words)              \
+    do {                                       \
+        const char *found_ = (found);          \
+        check(found_ != NULL);                 \
+        if (found_ != NULL)                    \
+            check_has(found_, (words));        \
+    } while (0)
+
+static bool check_none(const char *found)
+{
+    return check_str(found != NULL ? found : "nothing", "nothing");
+}
+
+/* -- a process: proc/state.c ------------------------------------------------------------ */
+
+/* It parks until a token is there, then receives all that is sent. Senders send
+ * N_MAILS each; one more thread unparks it, twice.
+ *
+ * Who commits a park is an actor of its own: once the state says WAITING the
+ * process may run elsewhere, park again, and be committed by another thread,
+ * while the first one has still to look at the inbox. */
+enum { N_SENDERS = 2, N_MAILS = 2, N_COMMITTERS = 4, N_UNPARKS = 2 };
+
+enum run_state { ACTIVE, WAITING, PARKED };
+
+/* The state word: run state, and the token. */
+struct word {
+    uint8_t run;
+    uint8_t has_token;
+};
+
+struct process_world {
+    uint8_t is_world; /* 1 */
+    uint8_t flaw;
+    struct word state;
+    uint8_t n_inbox, n_taken;
+    uint8_t n_queued; /* places from which the fiber may be run: at most 1 */
+    struct {
+        uint8_t at, wants_token;
+    } process;
+    struct {
+        uint8_t at, n_left, how;
+        struct word seen;
+    } senders[N_SENDERS], committers[N_COMMITTERS];
+    struct {
+        uint8_t at, n_left;
+        struct word seen;
+    } unparker;
+} __attribute__((may_alias));
+_Static_assert(sizeof(struct process_world) <= WORLD_SIZE, "a world has room");
+
+enum process_flaw {
+    NO_LOOK_AGAIN = 1,   /* (4) left out */
+    STATE_BEFORE_PUSH,   /* (2) before (1) */
+    LOOK_BEFORE_WAITING, /* (4) before (3) */
+    TAKES_BACK_UNASKED,  /* a store where (4) has an exchange */
+    TOKEN_WHEN_PARKED_ONLY
+};
+
+static bool word_is(struct word a, struct word b)
+{
+    return a.run == b.run && a.has_token == b.has_token;
+}
+
+static bool word_exchange(struct word *word, struct word *seen, struct word next)
+{
+    if (!word_is(*word, *seen)) {
+        *seen = *word;
+        return false;
+    }
+    *word = next;
+    return true;
+}
+
+/* weft__message_send, without a serial: one life. */
+enum { SEND_PUSH, SEND_LOOK, SEND_WAKE };
+
+static bool sender_step(struct process_world *w, int i)
+{
+    bool looks_first = w->flaw == STATE_BEFORE_PUSH;
+
+    if (w->senders[i].n_left == 0)
+        return false;
+    switch (w->senders[i].at) {
+    case SEND_PUSH: /* (1) */
+        if (looks_first)
+            w->senders[i].seen = w->state;
+        else
+            w->n_inbox++;
+        w->senders[i].at = SEND_LOOK;
+        return true;
+    case SEND_LOOK: /* (2) */
+        if (looks_first)
+            w->n_inbox++;
+        else
+            w->senders[i].seen = w->state;
+        w->senders[i].at = SEND_WAKE;
+        return true;
+    default:
+        if (w->senders[i].seen.run == WAITING) {
+            struct word next = {ACTIVE, w->senders[i].seen.has_token};
+
+            if (!word_exchange(&w->state, &w->senders[i].seen, next))
+                return true; /* it knows the new state: again */
+            w->n_queued++;
+        }
+        w->senders[i].at = SEND_PUSH;
+        w->senders[i].n_left--;
+        return true;
+    }
+}
+
+/* set_event with the token. */
+static bool unparker_step(struct process_world *w)
+{
+    struct word next = {ACTIVE, 1}, seen = w->unparker.seen;
+
+    if (w->unparker.n_left == 0)
+        return false;
+    if (w->unparker.at == 0) {
+        w->unparker.seen = w->state;
+        w->unparker.at = 1;
+        return true;
+    }
+    if (w->flaw == TOKEN_WHEN_PARKED_ONLY && seen.run == ACTIVE)
+        next.has_token = seen.has_token;
+    if (!word_exchange(&w->state, &w->unparker.seen, next))
+        return true;
+    w->n_queued = (uint8_t)(w->n_queued + (seen.run != ACTIVE));
+    w->unparker.at = 0;
+    w->unparker.n_left--;
+    return true;
+}
+
+/* weft__proc_commit_park, by the thread that the process left. */
+enum { COMMIT_FREE, COMMIT_LOAD, COMMIT_SET, COMMIT_LOOK, COMMIT_TAKE_BACK };
+
+static void commit_takes_back(struct process_world *w, int i)
+{
+    struct word seen = {WAITING, w->committers[i].seen.has_token};
+
+    if (w->flaw == TAKES_BACK_UNASKED) {
+        w->state.run = ACTIVE;
+        w->n_queued++;
+    } else if (word_exchange(&w->state, &seen, w->committers[i].seen)) {
+        w->n_queued++;
+    }
+}
+
+static bool committer_step(struct process_world *w, int i)
+{
+    struct word next = {w->committers[i].how, 0};
+
+    switch (w->committers[i].at) {
+    case COMMIT_FREE:
+        return false;
+    case COMMIT_LOAD:
+        if (w->flaw == LOOK_BEFORE_WAITING && w->n_inbox > 0 && w->committers[i].how == WAITING)
+            goto stays;
+        w->committers[i].seen = w->state;
+        w->committers[i].at = COMMIT_SET;
+        return true;
+    case COMMIT_SET: /* (3) */
+        if (w->committers[i].seen.has_token)
+            goto stays;
+        if (word_exchange(&w->state, &w->committers[i].seen, next))
+            w->committers[i].at = w->committers[i].how == WAITING && w->flaw != NO_LOOK_AGAIN &&
+                                          w->flaw != LOOK_BEFORE_WAITING ? COMMIT_LOOK : COMMIT_FREE;
+        break;
+    case COMMIT_LOOK: /* (4) */
+        w->committers[i].at = w->n_inbox > 0 ? COMMIT_TAKE_BACK : COMMIT_FREE;
+        break;
+    default:
+        commit_takes_back(w, i);
+        w->committers[i].at = COMMIT_FREE;
+        break;
+    }
+    if (w->committers[i].at == COMMIT_FREE)
+        memset(&w->committers[i], 0, sizeof w->committers[i]);
+    return true;
+stays:
+    memset(&w->committers[i], 0, sizeof w->committers[i]);
+    w->n_queued++;
+    return true;
+}
+
+/* The process runs: takes the token, drains, and parks for what is missing. */
+enum { RUN_TOKEN, RUN_DRAIN, RUN_PARK, RUN_DONE };
+
+static bool process_parks(struct process_world *w)
+{
+    int i = 0;
+
+    while (i < N_COMMITTERS && w->committers[i].at != COMMIT_FREE)
+        i++;
+    if (i == N_COMMITTERS)
+        return false; /* no thread left; one of them goes on */
+    w->committers[i].at = COMMIT_LOAD;
+    w->committers[i].how = w->process.wants_token ? PARKED : WAITING;
+    w->process.at = RUN_TOKEN;
+    w->n_queued--;
+    return true;
+}
+
+static bool process_step(struct process_world *w)
+{
+    if (w->n_queued == 0 || w->process.at == RUN_DONE)
+        return false;
+    switch (w->process.at) {
+    case RUN_TOKEN:
+        if (w->state.has_token)
+            w->process.wants_token = 0;
+        w->state.has_token = 0;
+        w->process.at = w->process.wants_token ? RUN_PARK : RUN_DRAIN;
+        return true;
+    case RUN_DRAIN:
+        w->n_taken = (uint8_t)(w->n_taken + w->n_inbox);
+        w->n_inbox = 0;
+        w->process.at = w->n_taken == N_SENDERS * N_MAILS ? RUN_DONE : RUN_PARK;
+        return true;
+    default:
+        return process_parks(w);
+    }
+}
+
+static bool process_world_step(union world *world, int actor)
+{
+    struct process_world *w = (struct process_world *)world;
+
+    if (actor < N_SENDERS)
+        return sender_step(w, actor);
+    actor -= N_SENDERS;
+    if (actor < N_COMMITTERS)
+        return committer_step(w, actor);
+    return actor == N_COMMITTERS ? process_step(w) : unparker_step(w);
+}
+
+static const char *process_world_holds(const union world *world)
+{
+    const struct process_world *w = (const struct process_world *)world;
+
+    if (w->n_queued > 1)
+        return "the process is queued twice";
+    return w->n_queued == 1 && w->state.run != ACTIVE ? "the process is queued and not active" : NULL;
+}
+
+static const char *process_world_ends(const union world *world)
+{
+    const struct process_world *w = (const struct process_world *)world;
+
+    if (w->process.at == RUN_DONE)
+        return NULL;
+    return w->process.wants_token ? "a token is lost" : "the process sleeps and there is mail";
+}
+
+static const char *explore_process(enum process_flaw flaw)
+{
+    static const struct model model = {N_SENDERS + N_COMMITTERS + 2, "abcdefpu", process_world_step,
+                                       process_world_holds, process_world_ends};
+    union world begin = {{0}};
+    struct process_world *w = (struct process_world *)&begin;
+
+    w->is_world = 1;
+    w->flaw = (uint8_t)flaw;
+    w->n_queued = 1;
+    w->process.wants_token = 1;
+    for (int i = 0; i < N_SENDERS; i++)
+        w->senders[i].n_left = N_MAILS;
+    w->unparker.n_left = N_UNPARKS;
+    return explore(&model, &begin);
+}
+
+TEST(no_order_of_sends_unparks_and_parks_loses_a_wake_up_or_queues_a_process_twice)
+{
+    check_none(explore_process(0));
+}
+
+TEST(a_park_that_does_not_look_at_the_inbox_again_is_found)
+{
+    check_finds(explore_process(NO_LOOK_AGAIN), "there is mail");
+}
+
+TEST(a_send_that_looks_before_it_pushes_is_found)
+{
+    check_finds(explore_process(STATE_BEFORE_PUSH), "there is mail");
+}
+
+TEST(a_park_that_looks_before_it_says_waiting_is_found)
+{
+    check_finds(explore_process(LOOK_BEFORE_WAITING), "there is mail");
+}
+
+TEST(a_park_that_takes_its_state_back_without_asking_is_found)
+{
+    check_finds(explore_process(TAKES_BACK_UNASKED), "queued");
+}
+
+TEST(an_unpark_that_sets_no_token_while_the_process_runs_is_found)
+{
+    check_finds(explore_process(TOKEN_WHEN_PARKED_ONLY), "token");
+}
+
+/* -- a signal that wants an answer, and its receiver's end: proc/proc.h -------------------- */
+
+/* The sender pushes, then looks whether the receiver is there, and answers
+ * itself when not. The receiver handles what has come, says that it ends, and
+ * answers what came meanwhile. */
+struct end_world {
+    uint8_t is_world;
+    uint8_t flaw;
+    uint8_t is_gone, ender_at;
+    uint8_t inbox;                      /* a bit for each sender */
+    uint8_t n_answers[N_SENDERS];
+    uint8_t sender_at[N_SENDERS];
+} __attribute__((may_alias));
+
+enum end_flaw { NO_LOOK_AFTER_PUSH = 1, DRAINS_BEFORE_ENDING };
+
+static void ender_answers(struct end_world *w)
+{
+    for (int i = 0; i < N_SENDERS; i++)
+        w->n_answers[i] = (uint8_t)(w->n_answers[i] + (w->inbox >> i & 1));
+    w->inbox = 0;
+}
+
+static bool ender_step(struct end_world *w)
+{
+    bool says_it_now = (w->ender_at == 0) != (w->flaw == DRAINS_BEFORE_ENDING);
+
+    if (w->ender_at == 2)
+        return false;
+    if (says_it_now)
+        w->is_gone = 1;
+    else
+        ender_answers(w);
+    w->ender_at++;
+    return true;
+}
+
+static bool end_world_step(union world *world, int actor)
+{
+    struct end_world *w = (struct end_world *)world;
+
+    if (actor == N_SENDERS)
+        return ender_step(w);
+    switch (w->sender_at[actor]++) {
+    case 0:
+        w->inbox = (uint8_t)(w->inbox | 1 << actor);
+        return true;
+    case 1:
+        if (w->is_gone && w->flaw != NO_LOOK_AFTER_PUSH)
+            w->n_answers[actor]++;
+        return true;
+    default:
+        w->sender_at[actor]--;
+        return false;
+    }
+}
+
+static const char *end_world_holds(const union world *world)
+{
+    (void)world;
+    return NULL;
+}
+
+static const char *end_world_ends(const union world *world)
+{
+    const struct end_world *w = (const struct end_world *)world;
+
+    for (int i = 0; i < N_SENDERS; i++)
+        if (w->n_answers[i] == 0)
+            return "a signal is never answered";
+    return NULL;
+}
+
+static const char *explore_end(enum end_flaw flaw)
+{
+    static const struct model model = {N_SENDERS + 1, "abe", end_world_step, end_world_holds, end_world_ends};
+    union world begin = {{0}};
+    struct end_world *w = (struct end_world *)&begin;
+
+    w->is_world = 1;
+    w->flaw = (uint8_t)flaw;
+    return explore(&model, &begin);
+}
+
+TEST(a_signal_to_a_process_that_ends_is_answered_in_every_order)
+{
+    check_none(explore_end(0));
+}
+
+TEST(a_sender_that_does_not_look_again_is_found)
+{
+    check_finds(explore_end(NO_LOOK_AFTER_PUSH), "never answered");
+}
+
+TEST(an_end_that_drains_before_it_says_so_is_found)
+{
+    check_finds(explore_end(DRAINS_BEFORE_ENDING), "never answered");
+}
+
+/* -- workers: sched/idle.c ---------------------------------------------------------------- */
+
+/* Pushers put work where any worker finds it. A worker that takes a piece of
+ * work keeps at it for ever: so each piece needs a worker of its own, and a
+ * wake-up that was left to somebody who is busy shows. */
+enum { N_WORKERS = 2, N_PUSHERS = 2 };
+
+enum pusher_at { PUSH_PUT, PUSH_FENCE, PUSH_NOTIFY, PUSH_DONE };
+
+/* weft__idle_notify, by pushers and by the last searcher. */
+enum notify_at { NOTIFY_ASLEEP, NOTIFY_SEARCHING, NOTIFY_CLAIM, NOTIFY_CALL, NOTIFY_OVER };
+
+struct notifier {
+    uint8_t at;
+};
+
+enum worker_at {
+    WORKER_PICK,       /* worker.c: its own queue */
+    WORKER_ASK,        /* idle_wait: how many search? */
+    WORKER_BEGIN,      /* one more */
+    WORKER_SEARCH,
+    WORKER_END_SEARCH, /* S1 */
+    WORKER_ENTER,      /* S2, S3 */
+    WORKER_LOOK,       /* S4 */
+    WORKER_SLEEP,
+    WORKER_LEAVE,
+    WORKER_LEAVE_FOR_WORK, /* S4 saw some: a searcher again, as pushes may rely on it */
+    WORKER_NOTIFY,
+    WORKER_BUSY
+};
+
+enum rest { AWAKE, ASLEEP, CALLED };
+
+struct idle_world {
+    uint8_t is_world;
+    uint8_t flaw;
+    uint8_t n_work;
+    uint8_t n_asleep, n_searching;
+    uint8_t asleep; /* the list: a bit for each worker */
+    struct {
+        uint8_t at, rest, is_searching, has_work;
+        struct notifier notifier;
+    } workers[N_WORKERS];
+    struct {
+        uint8_t at, is_buffered;
+        struct notifier notifier;
+    } pushers[N_PUSHERS];
+} __attribute__((may_alias));
+_Static_assert(sizeof(struct idle_world) <= WORLD_SIZE, "a world has room");
+
+enum idle_flaw {
+    NO_LOOK_BEFORE_SLEEP = 1, /* S4 left out */
+    NO_FENCE,                 /* P2 left out */
+    ENDS_SEARCH_LAST,         /* S1 after S4 */
+    LAST_SEARCHER_IS_SILENT,  /* who ends the last search with work wakes nobody */
+    CALLED_KEEPS_COUNTING,    /* a called worker that finds work at once is still counted */
+    LOOK_IS_NO_SEARCH         /* who finds work by S4 takes it, and does not look after the rest */
+};
+
+/* One access; NOTIFY_OVER when it is through. */
+static void notifier_step(struct idle_world *w, struct notifier *n)
+{
+    switch (n->at) {
+    case NOTIFY_ASLEEP: /* P3 */
+        n->at = w->n_asleep == 0 ? NOTIFY_OVER : NOTIFY_SEARCHING;
+        return;
+    case NOTIFY_SEARCHING:
+        n->at = w->n_searching != 0 ? NOTIFY_OVER : NOTIFY_CLAIM;
+        return;
+    case NOTIFY_CLAIM:
+        n->at = w->n_searching != 0 ? NOTIFY_OVER : NOTIFY_CALL;
+        w->n_searching = (uint8_t)(w->n_searching + (n->at == NOTIFY_CALL));
+        return;
+    default: /* under the lock; the futex is the sleeper's `rest` */
+        n->at = NOTIFY_OVER;
+        for (int i = 0; i < N_WORKERS; i++) {
+            if (!(w->asleep >> i & 1))
+                continue;
+            w->asleep = (uint8_t)(w->asleep & ~(1 << i));
+            w->n_asleep--;
+            w->workers[i].rest = CALLED;
+            return;
+        }
+        w->n_searching--;
+    }
+}
+
+static bool pusher_step(struct idle_world *w, int i)
+{
+    switch (w->pushers[i].at) {
+    case PUSH_PUT: /* P1: into the store buffer */
+        w->pushers[i].is_buffered = 1;
+        w->pushers[i].at = w->flaw == NO_FENCE ? PUSH_NOTIFY : PUSH_FENCE;
+        return true;
+    case PUSH_FENCE: /* P2 */
+        if (w->pushers[i].is_buffered)
+            return false; /* the buffer's own step empties it */
+        w->pushers[i].at = PUSH_NOTIFY;
+        return true;
+    case PUSH_NOTIFY:
+        notifier_step(w, &w->pushers[i].notifier);
+        if (w->pushers[i].notifier.at == NOTIFY_OVER)
+            w->pushers[i].at = PUSH_DONE;
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool buffer_step(struct idle_world *w, int i)
+{
+    if (!w->pushers[i].is_buffered)
+        return false;
+    w->pushers[i].is_buffered = 0;
+    w->n_work++;
+    return true;
+}
+
+static bool worker_takes(struct idle_world *w, int i)
+{
+    if (w->n_work == 0)
+        return false;
+    w->n_work--;
+    w->workers[i].has_work = 1;
+    return true;
+}
+
+/* S1, and what the last searcher owes: true when it was the last. */
+static bool worker_ends_search(struct idle_world *w, int i)
+{
+    if (!w->workers[i].is_searching)
+        return false;
+    w->workers[i].is_searching = 0;
+    return --w->n_searching == 0;
+}
+
+/* A worker has work, or goes to sleep without. */
+static void worker_has_searched(struct idle_world *w, int i)
+{
+    bool has_work = w->workers[i].has_work != 0;
+    bool was_last = !(w->flaw == ENDS_SEARCH_LAST && !has_work) && worker_ends_search(w, i);
+
+    if (!has_work)
+        w->workers[i].at = WORKER_ENTER;
+    else
+        w->workers[i].at = was_last && w->flaw != LAST_SEARCHER_IS_SILENT ? WORKER_NOTIFY : WORKER_BUSY;
+}
+
+static void worker_picks(struct idle_world *w, int i)
+{
+    if (!worker_takes(w, i))
+        w->workers[i].at = w->workers[i].is_searching ? WORKER_SEARCH : WORKER_ASK;
+    else if (w->flaw == CALLED_KEEPS_COUNTING)
+        w->workers[i].at = WORKER_BUSY;
+    else
+        w->workers[i].at = WORKER_END_SEARCH;
+}
+
+static void worker_leaves(struct idle_world *w, int i)
+{
+    if (w->asleep >> i & 1) {
+        w->asleep = (uint8_t)(w->asleep & ~(1 << i));
+        w->n_asleep--;
+    } else {
+        w->workers[i].is_searching = w->workers[i].rest == CALLED;
+    }
+    w->workers[i].rest = AWAKE;
+    w->workers[i].at = WORKER_PICK;
+}
+
+static bool worker_step(struct idle_world *w, int i)
+{
+    switch (w->workers[i].at) {
+    case WORKER_PICK:
+        worker_picks(w, i);
+        return true;
+    case WORKER_ASK:
+        w->workers[i].at = 2 * w->n_searching >= N_WORKERS ? WORKER_ENTER : WORKER_BEGIN;
+        return true;
+    case WORKER_BEGIN:
+        w->n_searching++;
+        w->workers[i].is_searching = 1;
+        w->workers[i].at = WORKER_SEARCH;
+        return true;
+    case WORKER_SEARCH:
+        worker_takes(w, i);
+        w->workers[i].at = WORKER_END_SEARCH;
+        return true;
+    case WORKER_END_SEARCH:
+        worker_has_searched(w, i);
+        return true;
+    case WORKER_ENTER: /* S2, under the lock; n_asleep by an access that is a fence */
+        w->workers[i].rest = ASLEEP;
+        w->asleep = (uint8_t)(w->asleep | 1 << i);
+        w->n_asleep++;
+        w->workers[i].at = w->flaw == NO_LOOK_BEFORE_SLEEP ? WORKER_SLEEP : WORKER_LOOK;
+        return true;
+    case WORKER_LOOK: /* S4 */
+        w->workers[i].at = w->n_work == 0 ? WORKER_SLEEP : w->flaw == LOOK_IS_NO_SEARCH ? WORKER_LEAVE
+                                                                                        : WORKER_LEAVE_FOR_WORK;
+        return true;
+    case WORKER_SLEEP:
+        if (w->flaw == ENDS_SEARCH_LAST && w->workers[i].is_searching) {
+            worker_ends_search(w, i);
+            return true;
+        }
+        if (w->workers[i].rest == ASLEEP)
+            return false;
+        w->workers[i].at = WORKER_LEAVE;
+        return true;
+    case WORKER_LEAVE:
+        worker_leaves(w, i);
+        return true;
+    case WORKER_LEAVE_FOR_WORK:
+        worker_leaves(w, i);
+        if (!w->workers[i].is_searching)
+            w->workers[i].at = WORKER_BEGIN;
+        return true;
+    case WORKER_NOTIFY:
+        notifier_step(w, &w->workers[i].notifier);
+        if (w->workers[i].notifier.at == NOTIFY_OVER)
+            w->workers[i].at = WORKER_BUSY;
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool idle_world_step(union world *world, int actor)
+{
+    struct idle_world *w = (struct idle_world *)world;
+
+    if (actor < N_WORKERS)
+        return worker_step(w, actor);
+    actor -= N_WORKERS;
+    return actor < N_PUSHERS ? pusher_step(w, actor) : buffer_step(w, actor - N_PUSHERS);
+}
+
+static const char *idle_world_holds(const union world *world)
+{
+    const struct idle_world *w = (const struct idle_world *)world;
+    int n_listed = 0;
+
+    for (int i = 0; i < N_WORKERS; i++)
+        n_listed += w->asleep >> i & 1;
+    if (n_listed != w->n_asleep)
+        return "the count of sleepers is not that of the list";
+    return w->n_searching > N_WORKERS + N_PUSHERS ? "the count of searchers went below zero" : NULL;
+}
+
+static const char *idle_world_ends(const union world *world)
+{
+    const struct idle_world *w = (const struct idle_world *)world;
+
+    if (w->n_work > 0)
+        return "a worker sleeps and there is work";
+    return w->n_searching > 0 && w->flaw != CALLED_KEEPS_COUNTING ? "somebody is counted as searching for ever"
+                                                                  : NULL;
+}
+
+static const char *explore_idle(enum idle_flaw flaw)
+{
+    static const struct model model = {N_WORKERS + 2 * N_PUSHERS, "12PQpq", idle_world_step, idle_world_holds,
+                                       idle_world_ends};
+    union world begin = {{0}};
+    struct idle_world *w = (struct idle_world *)&begin;
+
+    w->is_world = 1;
+    w->flaw = (uint8_t)flaw;
+    return explore(&model, &begin);
+}
+
+TEST(no_order_of_pushes_and_sleeps_leaves_work_to_a_worker_that_sleeps)
+{
+    check_none(explore_idle(0));
+}
+
+TEST(a_sleeper_that_does_not_look_again_is_found)
+{
+    check_finds(explore_idle(NO_LOOK_BEFORE_SLEEP), "there is work");
+}
+
+TEST(a_push_without_a_fence_is_found)
+{
+    check_finds(explore_idle(NO_FENCE), "there is work");
+}
+
+TEST(a_search_that_ends_after_the_last_look_is_found)
+{
+    check_finds(explore_idle(ENDS_SEARCH_LAST), "there is work");
+}
+
+TEST(a_last_searcher_that_wakes_nobody_is_found)
+{
+    check_finds(explore_idle(LAST_SEARCHER_IS_SILENT), "there is work");
+}
+
+TEST(a_called_worker_that_is_counted_as_searching_while_it_works_is_found)
+{
+    check_finds(explore_idle(CALLED_KEEPS_COUNTING), "there is work");
+}
+
+TEST(a_worker_that_leaves_the_rest_of_what_its_last_look_found_is_found)
+{
+    check_finds(explore_idle(LOOK_IS_NO_SEARCH), "there is work");
+}
