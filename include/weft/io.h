@@ -32,7 +32,8 @@
  *
  * Where. In a process these calls may park where their comment says so. In any
  * other thread, guests and the inside of weft_blocking included, they work as
- * well and block the kernel thread (poll(2)) instead of parking.
+ * well, with or without a runtime, and block the kernel thread (poll(2)) instead
+ * of parking; such a wait is not ended by weft_close.
  *
  * Owners. A descriptor that weft made belongs to the process that asked for it
  * and is closed when that process ends, however it ends; weft_give_fd hands it
@@ -134,7 +135,7 @@ WEFT_API int weft_close(int fd);
  *
  * Where:    in a process. Never switches.
  * Returns:  0; WEFT_ENOPROC: that process has ended, the owner stays;
- *           WEFT_ENOTOWNER: it belongs to another process, or was closed. */
+ *           WEFT_ENOTOWNER: it belongs to another process; WEFT_EBADF. */
 WEFT_API int weft_give_fd(int fd, weft_pid to);
 
 /* The owner, or weft_none. From anywhere. Never switches. */
@@ -210,7 +211,7 @@ WEFT_API int weft_listen_opt(const char *address, uint16_t port, const struct we
  * abstract name). A path left over by a program that is gone is replaced. */
 WEFT_API int weft_listen_unix(const char *path, int backlog);
 
-/* The next connection. TCP connections have TCP_NODELAY set.
+/* The next connection. Those of weft_listen's sockets have TCP_NODELAY set.
  *
  * Where:    May park. Several processes may not accept from one descriptor at
  *           the same time (WEFT_EBUSY): give each a listener with .reuse_port,
