@@ -97,6 +97,7 @@ weft_term weft_task_term(weft_task task)
 
 void weft__options_copy(void *into, size_t size, const void *given, size_t given_size)
 {
+    /* What a later program knows beyond `size` is not for this library. */
     memcpy(into, given, given_size < size ? given_size : size);
 }
 
@@ -200,6 +201,37 @@ static weft_pid spawn_by(struct weft__proc *proc, const char *call, weft_task_fn
     return weft__task_spawn(proc, call, fn, arg, &spawn, ref, code);
 }
 
+#ifdef WEFT_DEBUG
+static void count_unawaited(struct weft__proc *proc, struct weft__bond *bond, void *arg)
+{
+    (void)proc;
+    if (bond->kind == WEFT__BOND_TASK && !bond->is_silent && bond->collector == NULL)
+        ++*(unsigned *)arg;
+}
+
+/* A defer of each owner: a handle that nobody awaited is mostly forgotten. */
+static void tell_unawaited(void *owner)
+{
+    struct weft__proc *proc = owner;
+    bool is_normal = (proc->flags & WEFT__RETURNED) || weft_eq(proc->reason, WEFT__A(normal));
+    unsigned n = 0;
+
+    if (is_normal)
+        weft__bond_each(proc, count_unawaited, &n);
+    if (n > 0)
+        weft_log_warning("a process ended with %u task%s that it never awaited: await, yield, shutdown "
+                         "or ignore each handle, or start with weft_task_start", n, n == 1 ? "" : "s");
+}
+
+static void watch_owner(struct weft__proc *proc)
+{
+    weft_undefer(tell_unawaited, proc);
+    weft_defer(tell_unawaited, proc);
+}
+#else
+static void watch_owner(struct weft__proc *proc) { (void)proc; }
+#endif
+
 weft_task weft_task_async_opt(weft_task_fn *fn, weft_term arg, const struct weft_task_options *options)
 {
     struct weft__proc *proc = weft__proc_need("weft_task_async");
@@ -209,6 +241,7 @@ weft_task weft_task_async_opt(weft_task_fn *fn, weft_term arg, const struct weft
     task.pid = spawn_by(proc, "weft_task_async", fn, arg, options, true, &task.ref, &code);
     if (__builtin_expect(weft_is_none(task.pid), 0))
         weft__task_fail_spawn("weft_task_async", arg, code);
+    watch_owner(proc);
     return task;
 }
 
@@ -336,10 +369,15 @@ void weft__task_signal(struct weft__proc *proc, weft_pid pid, weft_term reason)
     weft__exit_signal(proc, pid, reason);
 }
 
+void weft__task_kill(struct weft__proc *proc, weft_pid pid)
+{
+    weft__task_signal(proc, pid, WEFT__A(kill));
+}
+
 /* Kill a task whose end nobody wants, and see it dead. */
 static void stop_quietly(struct weft__proc *proc, weft_task task, struct weft__bond *bond)
 {
-    weft__task_signal(proc, task.pid, WEFT__A(kill));
+    weft__task_kill(proc, task.pid);
     weft__task_wait(proc, bond, WEFT_INFINITY);
 }
 
@@ -457,9 +495,10 @@ enum weft_task_outcome weft_task_shutdown(weft_task task, int64_t timeout_ms, we
     if (bond == NULL)
         return give(result, WEFT_TASK_EXIT, WEFT__A(noproc));
     if (!bond->is_done) {
-        weft__task_signal(proc, task.pid, is_brutal ? WEFT__A(kill) : WEFT__A(shutdown));
-        if (!is_brutal && !weft__task_wait(proc, bond, timeout_ms))
-            weft__exit_signal(proc, task.pid, WEFT__A(kill));
+        if (!is_brutal)
+            weft__task_signal(proc, task.pid, WEFT__A(shutdown));
+        if (is_brutal || !weft__task_wait(proc, bond, timeout_ms))
+            weft__task_kill(proc, task.pid);
         weft__task_wait(proc, bond, WEFT_INFINITY);
     }
     if (take_end(proc, bond, &term) == WEFT_TASK_OK)

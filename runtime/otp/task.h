@@ -83,6 +83,9 @@ bool weft__task_wait(struct weft__proc *proc, struct weft__bond *bond, int64_t t
  * between the two (TASK-37). */
 void weft__task_signal(struct weft__proc *proc, weft_pid pid, weft_term reason);
 
+/* The same with :kill. */
+void weft__task_kill(struct weft__proc *proc, weft_pid pid);
+
 /* Act on all that was sent to proc so far; ends it when it is to end. */
 static inline void weft__task_look(struct weft__proc *proc)
 {

@@ -271,6 +271,45 @@ TEST(an_orderly_end_is_not_reported, "TASK-4")
     run_in_runtime(quiet_body, .workers = test_workers());
 }
 
+#ifdef WEFT_DEBUG
+static _Atomic int n_warnings;
+
+static void note_warning(const weft_log_record *record, void *arg)
+{
+    (void)arg;
+    if (record->level == WEFT_LOG_WARNING && strstr(record->text, "never awaited") != NULL)
+        atomic_fetch_add(&n_warnings, 1);
+}
+
+static weft_term awaits_one_of_two(weft_term arg)
+{
+    weft_task_async(square, weft_int(1));
+    return weft_task_await(weft_task_async(square, arg), BOUND_MS);
+}
+
+static weft_term awaits_both(weft_term arg)
+{
+    weft_task_await(weft_task_async(square, weft_int(1)), BOUND_MS);
+    return weft_task_await(weft_task_async(square, arg), BOUND_MS);
+}
+
+static weft_term unawaited_body(weft_term arg)
+{
+    (void)arg;
+    end_of(awaits_both, weft_int(2));
+    check_int(atomic_load(&n_warnings), 0);
+    end_of(awaits_one_of_two, weft_int(2));
+    check_int(atomic_load(&n_warnings), 1);
+    return A(ok);
+}
+
+TEST(a_debug_build_tells_of_handles_that_nobody_awaited)
+{
+    weft_log_set_handler(note_warning, NULL, NULL);
+    run_in_runtime(unawaited_body, .workers = test_workers());
+}
+#endif
+
 /* -- callers ------------------------------------------------------------------------ */
 
 static weft_term callers_below(weft_term depth)
@@ -1254,4 +1293,29 @@ PROCESS_TEST(a_large_value_is_shared_and_lives_to_the_end_of_the_scope, "TASK-12
     }
     check_int(weft_bin_size(big), sizeof bytes);
     check_mem(weft_bin_data(big), bytes, sizeof bytes);
+}
+
+/* -- guests --------------------------------------------------------------------------------- */
+
+TEST(a_thread_of_the_program_can_own_tasks)
+{
+    struct weft_runtime_options options = {WEFT_RUNTIME_DEFAULTS};
+    weft_term value = weft_none, values[3];
+    weft_task tasks[3];
+
+    if (!runtime_up(&options))
+        return;
+    check(weft_task_try_await(weft_task_async(square, weft_int(12)), BOUND_MS, &value));
+    check_term(value, weft_int(144));
+    check(weft_task_try_await(weft_task_async(do_nothing, weft_list(weft_str("a"))), BOUND_MS, &value));
+    check_term(value, weft_list(weft_str("a")));
+    check(!weft_task_try_await(weft_task_async(sleeps_for_ever, weft_none), 5, &value, .stop_on_timeout = true));
+    check_fits(value, weft_tuple(A(timeout), weft_any));
+    for (int i = 0; i < 3; i++)
+        tasks[i] = weft_task_async(square, weft_int(i));
+    check(weft_task_try_await_many(tasks, 3, BOUND_MS, values, &value));
+    check_term(values[2], weft_int(4));
+    runtime_down();
+    check_term(values[1], weft_int(1));
+    check_fits(value, weft_tuple(A(timeout), weft_any)); /* what a guest got outlives the runtime */
 }
