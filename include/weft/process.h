@@ -114,8 +114,9 @@ WEFT_API weft_pid weft_self(void);
  * Meaning:  Erlang send/2; PROC-40, PROC-48, PROC-50 to PROC-53. */
 WEFT_API void weft_send(weft_term to, weft_term message);
 
-/* The same, reporting: 0, or WEFT_ENOPROC when nobody has that name,
- * WEFT_EINVAL for any other mistake, WEFT_ESTOPPED without a runtime. */
+/* The same, reporting: 0; WEFT_ENOPROC: nobody has that name; WEFT_EBADTERM:
+ * the message holds a pattern part or weft_none; WEFT_EINVAL: `to` is no pid,
+ * alias or name; WEFT_ENOMEM; WEFT_ESTOPPED: no runtime. */
 WEFT_API int weft_try_send(weft_term to, weft_term message);
 
 /* Take the oldest message that fits the pattern; the others stay in order.

@@ -10,39 +10,28 @@
 #include "weft/error.h"
 #include "weft/log.h"
 
-struct weft__proc *weft__proc_here(void)
+struct weft__proc *weft__proc_here_slow(void)
 {
     struct weft__here *here = weft__here();
 
-    /* A thread of the runtime runs a process or none; what a foreign thread had
+    /* A thread of the runtime, inside weft_blocking; what a foreign thread had
      * may belong to a runtime that is gone. */
-    if (__builtin_expect(here->carrier != NULL, 1))
-        return here->proc;
-    return weft__guest_proc();
+    return here->carrier != NULL ? here->proc : weft__guest_proc();
 }
 
-struct weft__proc *weft__proc_need(const char *call)
+_Noreturn void weft__proc_not_here(const char *call)
 {
-    struct weft__proc *proc = weft__proc_here();
+    char text[160];
 
-    if (__builtin_expect(proc == NULL, 0)) {
-        char text[160];
-
-        snprintf(text, sizeof text, "%s: %s", call, weft_error_text(weft__runtime_missing()));
-        weft__guest_exit(weft_tuple(WEFT_ATOM("badarg"), weft_str(text)));
-    }
-    return proc;
+    snprintf(text, sizeof text, "%s: %s", call, weft_error_text(weft__runtime_missing()));
+    weft__guest_exit(weft_tuple(WEFT_ATOM("badarg"), weft_str(text)));
 }
 
-struct weft__proc *weft__proc_need_parkable(const char *call)
+_Noreturn void weft__proc_not_parkable(const char *call, struct weft__proc *proc)
 {
-    struct weft__proc *proc = weft__proc_need(call);
-
-    if (__builtin_expect((proc->flags & (WEFT__IN_BLOCKING | WEFT__ENDS)) != 0, 0))
-        weft__proc_badarg(call, proc->flags & WEFT__ENDS
-                                    ? "called in a defer, where nothing may park"
-                                    : "called inside weft_blocking, where nothing may park");
-    return proc;
+    weft__proc_badarg(call, proc->flags & WEFT__ENDS
+                                ? "called in a defer, where nothing may park"
+                                : "called inside weft_blocking, where nothing may park");
 }
 
 struct weft__proc *weft__proc_slot(weft_pid pid)

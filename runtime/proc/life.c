@@ -26,6 +26,7 @@
 #include "proc/runtime.h"
 #include "proc/signal.h"
 #include "weft/error.h"
+#include "weft/log.h"
 
 #define HANDLER_MESSAGES 64 /* in one go, then others run */
 
@@ -121,22 +122,13 @@ void weft__life_end(struct weft__proc *proc, weft_term reason)
 
 /* -- running ------------------------------------------------------------------------- */
 
-/* Doomed, by a signal that came before it ran or while it held no stack. */
-static bool is_doomed(struct weft__proc *proc)
-{
-    /* Relaxed: a signal that comes later is seen at the next look. */
-    if (atomic_load_explicit(&proc->state, memory_order_relaxed) & WEFT__EVENT_SIGNAL)
-        weft__proc_drain(proc);
-    return (proc->flags & WEFT__DOOMED) != 0;
-}
-
 static void run_function(struct weft__fiber *fiber)
 {
     struct weft__proc *proc = (struct weft__proc *)(void *)fiber;
     weft_term result;
 
     weft__proc_enter(proc);
-    if (is_doomed(proc)) {
+    if (weft__proc_is_doomed(proc)) {
         weft__life_end(proc, proc->reason);
         weft__proc_leave();
         return;
@@ -174,7 +166,7 @@ static void run_handler(struct weft__fiber *fiber)
     for (;;) {
         struct weft__message *message;
 
-        if (is_doomed(proc)) {
+        if (weft__proc_is_doomed(proc)) {
             weft__life_end(proc, proc->reason);
             break;
         }
@@ -187,6 +179,7 @@ static void run_handler(struct weft__fiber *fiber)
             /* It holds no stack: it parks by leaving. From here on another
              * thread may run it. */
             weft__proc_take_token(proc);
+            weft__region_trim(&proc->region);
             weft__proc_leave();
             if (weft__proc_commit_park(proc, WEFT__WAITING))
                 return;
@@ -225,15 +218,20 @@ _Noreturn void weft__proc_exit(struct weft__proc *proc, weft_term reason)
         weft__blocking_leave();
         weft__proc_enter(proc);
     }
-    weft__check((proc->flags & WEFT__ENDS) == 0); /* a defer must not exit: see weft_defer */
-    proc->reason = reason;
+    if (proc->flags & WEFT__ENDS)
+        /* In a defer: that one is over, the others and the end go on. */
+        weft_log_error("a function given to weft_defer ended: %s", weft_inspect(reason));
+    else
+        proc->reason = reason;
     weft__fiber_abandon(end_abandoned, proc);
 }
 
-void weft__proc_obey(struct weft__proc *proc)
+bool weft__proc_look(struct weft__proc *proc)
 {
-    if (is_doomed(proc))
-        weft__proc_exit(proc, proc->reason);
+    /* Relaxed: a signal that comes later is seen at the next look. */
+    if (atomic_load_explicit(&proc->state, memory_order_relaxed) & WEFT__EVENT_SIGNAL)
+        weft__proc_drain(proc);
+    return (proc->flags & WEFT__DOOMED) != 0;
 }
 
 /* -- the beginning ------------------------------------------------------------------------ */

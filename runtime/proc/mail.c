@@ -37,7 +37,7 @@ static int address(struct weft__runtime *runtime, weft_term to, weft_pid *pid, u
     return WEFT_EINVAL;
 }
 
-static int send(weft_term to, weft_term message_term, struct weft__copy_refusal *refusal)
+static inline int send(weft_term to, weft_term message_term, struct weft__copy_refusal *refusal)
 {
     struct weft__runtime *runtime = weft__runtime();
     struct weft__message *message;
@@ -168,8 +168,9 @@ static struct weft__message *find(struct weft__proc *proc, struct weft__message 
     return NULL;
 }
 
-/* A process that always finds a message never waits: so each one it takes
- * counts as a run of its worker, and now and then others get theirs. */
+/* A process that always finds a message, or looks without waiting, would never
+ * park: so each receive counts as a run of its worker, and now and then others
+ * get theirs. */
 static void give_way(struct weft__proc *proc)
 {
     struct weft__worker *worker = weft__here()->worker;
@@ -180,34 +181,49 @@ static void give_way(struct weft__proc *proc)
         weft__proc_enter(proc);
 }
 
-static bool receive(struct weft__proc *proc, weft_term pattern, int64_t timeout_ms, weft_term *out)
+/* The oldest message after `seen` that fits, waiting for it; NULL: no time. */
+static struct weft__message *wait_for(struct weft__proc *proc, struct weft__message *seen,
+                                      weft_term pattern, int64_t timeout_ms)
 {
-    struct weft__message *seen = NULL, *message;
+    struct weft__message *message = NULL;
     struct weft__wait wait;
     bool has_time = true;
-    weft_term root;
 
-    weft__proc_obey(proc);
-    if (asks_for_mark(proc, pattern))
-        seen = proc->mailbox.mark;
     weft__wait_begin(&wait, proc, timeout_ms);
     for (;;) {
-        message = find(proc, seen != NULL ? weft__message_next(seen) : proc->mailbox.first, pattern);
-        if (message != NULL)
-            break;
-        seen = proc->mailbox.last;
-        weft__proc_drain(proc);
-        weft__proc_obey(proc);
-        if (proc->mailbox.last != seen)
+        if (weft__proc_has_inbox(proc)) {
+            weft__proc_drain(proc);
+            weft__proc_obey(proc);
+        }
+        if (proc->mailbox.last != seen) {
+            message = find(proc, seen != NULL ? weft__message_next(seen) : proc->mailbox.first, pattern);
+            if (message != NULL)
+                break;
+            seen = proc->mailbox.last;
             continue;
+        }
         if (!has_time || timeout_ms == 0)
             break;
         has_time = weft__wait_once(&wait, true);
     }
     weft__wait_end(&wait);
+    return message;
+}
+
+static bool receive(struct weft__proc *proc, weft_term pattern, int64_t timeout_ms, weft_term *out)
+{
+    struct weft__message *seen = NULL, *message;
+    weft_term root;
+
+    weft__proc_obey(proc);
+    if (asks_for_mark(proc, pattern))
+        seen = proc->mailbox.mark;
+    message = find(proc, seen != NULL ? weft__message_next(seen) : proc->mailbox.first, pattern);
+    if (message == NULL)
+        message = wait_for(proc, proc->mailbox.last, pattern, timeout_ms);
+    give_way(proc);
     if (message == NULL)
         return false;
-    give_way(proc);
     weft__mailbox_remove(proc, message);
     root = keep_for_scope(proc, message, pattern);
     if (out != NULL)

@@ -5,7 +5,7 @@
 #include "base/slab.h"
 #include "proc/proc.h"
 
-static struct weft__message *message_alloc(enum weft__message_kind kind, size_t payload)
+static inline struct weft__message *message_alloc(enum weft__message_kind kind, size_t payload)
 {
     size_t size = sizeof(struct weft__message) + payload;
     struct weft__message *message;

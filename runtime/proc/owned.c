@@ -70,34 +70,44 @@ void weft__owned_free(struct weft__proc *proc, void *at)
     owned_free(&proc->owned, owned_of(at));
 }
 
-/* Take the defers out of the list, newest first. */
-static struct weft__owned *take_defers(struct weft__owned **list)
+/* Put the defers before the memory, so that the newest is soon found. */
+static void gather_defers(struct weft__owned **list)
 {
-    struct weft__owned *defers = NULL, **end = &defers, *owned, *next;
+    struct weft__owned *oldest = NULL, *owned, *next;
 
     for (owned = *list; owned != NULL; owned = next) {
         next = owned->next;
         if (owned->run == NULL)
             continue;
         take_out(list, owned);
-        owned->next = NULL;
-        *end = owned;
-        end = &owned->next;
+        owned->next = oldest;
+        oldest = owned;
     }
-    return defers;
+    for (owned = oldest; owned != NULL; owned = next) {
+        next = owned->next;
+        push(list, owned);
+    }
+}
+
+static struct weft__owned *newest_defer(struct weft__owned *owned)
+{
+    while (owned != NULL && owned->run == NULL)
+        owned = owned->next;
+    return owned;
 }
 
 void weft__owned_run_defers(struct weft__owned **list)
 {
-    struct weft__owned *defers, *owned;
+    struct weft__owned *owned;
 
-    /* Again, for those that were added meanwhile. */
-    while ((defers = take_defers(list)) != NULL)
-        while ((owned = defers) != NULL) {
-            defers = owned->next;
-            owned->run(*arg_of(owned));
-            weft__slab_free(weft__here()->cache, owned, sizeof *owned + owned->size);
-        }
+    gather_defers(list);
+    while ((owned = newest_defer(*list)) != NULL) {
+        void (*run)(void *) = owned->run;
+        void *arg = *arg_of(owned);
+
+        owned_free(list, owned); /* first: it runs once, even if it exits */
+        run(arg);
+    }
 }
 
 void weft__owned_clear(struct weft__owned **list)

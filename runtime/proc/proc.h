@@ -44,6 +44,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/here.h"
 #include "sched/fiber.h"
 #include "sched/wheel.h"
 #include "term/region.h"
@@ -162,13 +163,41 @@ struct weft__spawn {
 /* A pid, or weft_none and *code: WEFT_ENOMEM or WEFT_ELIMIT. Never switches. */
 weft_pid weft__proc_spawn(struct weft__proc *parent, const struct weft__spawn *spawn, int *code);
 
+struct weft__proc *weft__proc_here_slow(void);
+_Noreturn void weft__proc_not_here(const char *call);
+_Noreturn void weft__proc_not_parkable(const char *call, struct weft__proc *proc);
+
 /* The calling process; a foreign thread becomes a guest. NULL: no runtime. */
-struct weft__proc *weft__proc_here(void);
+static inline struct weft__proc *weft__proc_here(void)
+{
+    struct weft__here *here = weft__here();
+
+    /* With a worker, what runs is a process or nothing. */
+    if (__builtin_expect(here->worker != NULL, 1))
+        return here->proc;
+    return weft__proc_here_slow();
+}
+
 /* The same, for a call that cannot do without: never NULL. `call` is the public
  * function's name. */
-struct weft__proc *weft__proc_need(const char *call);
+static inline struct weft__proc *weft__proc_need(const char *call)
+{
+    struct weft__proc *proc = weft__proc_here();
+
+    if (__builtin_expect(proc == NULL, 0))
+        weft__proc_not_here(call);
+    return proc;
+}
+
 /* The same for a call that may park: not inside weft_blocking, not in a defer. */
-struct weft__proc *weft__proc_need_parkable(const char *call);
+static inline struct weft__proc *weft__proc_need_parkable(const char *call)
+{
+    struct weft__proc *proc = weft__proc_need(call);
+
+    if (__builtin_expect((proc->flags & (WEFT__IN_BLOCKING | WEFT__ENDS)) != 0, 0))
+        weft__proc_not_parkable(call, proc);
+    return proc;
+}
 
 /* The live process of a pid, for those who check its serial themselves: the
  * control block of the slot; NULL when pid is no local pid of this runtime. */
@@ -239,11 +268,36 @@ void weft__term_out_of_memory(size_t size);
 /* -- signals --------------------------------------------------------------------------- */
 
 /* Move the inbox to the mailbox, act on signals. By the process itself. Does
- * not end it: see weft__proc_is_doomed. */
+ * not end it: see obey. */
 void weft__proc_drain(struct weft__proc *proc);
+
+/* Has anything come since the last drain? Relaxed: parking looks again. */
+static inline bool weft__proc_has_inbox(struct weft__proc *proc)
+{
+    return atomic_load_explicit(&proc->inbox, memory_order_relaxed) != NULL;
+}
+
+/* What obey and is_doomed do when there is something. */
+bool weft__proc_look(struct weft__proc *proc);
+
+/* Was a fatal signal accepted? Looks at the inbox first when a signal came. */
+static inline bool weft__proc_is_doomed(struct weft__proc *proc)
+{
+    /* Relaxed: as in look. */
+    uint64_t state = atomic_load_explicit(&proc->state, memory_order_relaxed);
+
+    if (__builtin_expect(((state & WEFT__EVENT_SIGNAL) | (proc->flags & WEFT__DOOMED)) == 0, 1))
+        return false;
+    return weft__proc_look(proc);
+}
+
 /* End the process if a fatal signal was accepted: every call that may park
- * calls this (after draining when the SIGNAL event is there). */
-void weft__proc_obey(struct weft__proc *proc);
+ * calls this. */
+static inline void weft__proc_obey(struct weft__proc *proc)
+{
+    if (__builtin_expect(weft__proc_is_doomed(proc), 0))
+        weft__proc_exit(proc, proc->reason);
+}
 
 /* -- what it owns ------------------------------------------------------------------------ */
 

@@ -162,7 +162,8 @@ void weft__proc_leave(void)
 
 static void park(struct weft__proc *proc, bool for_mail)
 {
-    weft__proc_leave();
+    /* Whoever runs next on this thread sets here->proc and region, and the base
+     * clears them. */
     weft__fiber_park(for_mail ? commit_waiting : commit_parked);
     weft__proc_enter(proc);
 }

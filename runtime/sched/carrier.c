@@ -21,7 +21,6 @@
  * Lock: carriers.lock guards the lists and counts; nothing else is taken under
  * it and nobody parks under it.
  */
-#include "base/assert.h"
 #include "base/here.h"
 #include "sched/context.h"
 #include "sched/sched.h"
@@ -69,9 +68,7 @@ static void carry(struct weft__carrier *carrier, struct weft__worker *worker)
     worker->carrier = carrier;
     here->worker = worker;
     here->cache = worker->cache;
-    stack = weft__stack_get(&worker->stacks, 0);
-    weft__check(stack != NULL);
-    weft__context_make(stack, weft__worker_base);
+    stack = weft__worker_base_stack(worker, 0);
     here->stack = stack;
     weft__switch(&carrier->native, stack, NULL);
     /* Back: the worker is somebody else's, or stops. */

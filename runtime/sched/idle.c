@@ -187,6 +187,13 @@ static bool end_search(struct weft__worker *worker)
     return atomic_fetch_sub_explicit(&worker->sched->idle.n_searching, 1, memory_order_seq_cst) == 1;
 }
 
+void weft__idle_found(struct weft__worker *worker)
+{
+    /* The last searcher calls the next: pushes may have relied on it. */
+    if (end_search(worker))
+        weft__idle_notify(worker->sched);
+}
+
 /* -- sleepers ------------------------------------------------------------------------------ */
 
 static void enter_sleepers(struct weft__worker *worker)
@@ -265,10 +272,9 @@ struct weft__fiber *weft__idle_wait(struct weft__worker *worker)
         if (worker->is_searching)
             fiber = search(worker);
     }
-    if (end_search(worker) && fiber != NULL)
-        weft__idle_notify(sched);
     if (fiber != NULL)
-        return fiber;
+        return fiber; /* weft__idle_found ends the search */
+    end_search(worker);
 
     enter_sleepers(worker);
     /* Timers that were set since are fresh: wheel_next is 0, and no sleep. */

@@ -170,7 +170,8 @@ bool weft__fiber_yield(void);
 
 /* Abandon this fiber's frames and call entry(arg) on another stack; when entry
  * returns, the fiber's run counts as returned. The frames stay as they are
- * until then: what lies in them may still be known to timers and descriptors. */
+ * until then: what lies in them may still be known to timers and descriptors.
+ * entry may call this again, but not park. */
 _Noreturn void weft__fiber_abandon(void (*entry)(void *arg), void *arg);
 
 /* How a fiber that becomes ready is queued. */
@@ -197,6 +198,11 @@ bool weft__worker_is_due(const struct weft__worker *worker);
  * this thread left to do. */
 void weft__worker_arrive(void);
 
+/* A stack that stands at its base, ready for a first switch, with no other
+ * behind it (next). Out of memory it waits until somebody gives one back: there
+ * is nothing to unwind to. By the thread that carries the worker. */
+struct weft__stack *weft__worker_base_stack(struct weft__worker *worker, uint32_t class);
+
 /* The base of every stack: runs fibers until the worker is handed over. */
 void weft__worker_base(void *unused);
 
@@ -212,6 +218,8 @@ void weft__idle_notify_all(struct weft__sched *sched);
 /* This worker found nothing: search, then sleep. A fiber, or NULL when it must
  * look around itself or stop. */
 struct weft__fiber *weft__idle_wait(struct weft__worker *worker);
+/* This worker, which was searching (is_searching), has work. */
+void weft__idle_found(struct weft__worker *worker);
 
 /* -- carrier.c ------------------------------------------------------------------ */
 

@@ -66,16 +66,11 @@ static void look_around(struct weft__worker *worker)
 
 /* -- picking ------------------------------------------------------------------------ */
 
-static struct weft__fiber *pick(struct weft__worker *worker)
+static struct weft__fiber *look_for_work(struct weft__worker *worker)
 {
-    struct weft__fiber *fiber;
-
-    if (worker->pending != NULL) {
-        fiber = worker->pending;
-        worker->pending = NULL;
-        return fiber;
-    }
     for (;;) {
+        struct weft__fiber *fiber;
+
         if (--worker->ticks <= 0) {
             look_around(worker);
             /* The node's queue first, now and then, or it would starve while
@@ -100,6 +95,20 @@ static struct weft__fiber *pick(struct weft__worker *worker)
             return NULL;
         worker->ticks = 1;
     }
+}
+
+/* The next fiber to run at the base; NULL: stop. */
+static struct weft__fiber *pick(struct weft__worker *worker)
+{
+    struct weft__fiber *fiber = worker->pending;
+
+    worker->pending = NULL;
+    if (fiber == NULL)
+        fiber = look_for_work(worker);
+    /* It was called to look for work, and has it. */
+    if (worker->is_searching)
+        weft__idle_found(worker);
+    return fiber;
 }
 
 static void count_run(struct weft__worker *worker)
@@ -128,14 +137,13 @@ static void put_stack(void *stack)
     weft__stack_put(&weft__here()->worker->stacks, stack);
 }
 
-/* A stack that stands at its base, ready for a first switch. Out of memory,
- * somebody else has to give one back first: there is nothing to unwind to. */
-static struct weft__stack *base_stack(struct weft__worker *worker, uint32_t class)
+struct weft__stack *weft__worker_base_stack(struct weft__worker *worker, uint32_t class)
 {
     struct weft__stack *stack;
 
     while ((stack = weft__stack_get(&worker->stacks, class)) == NULL)
         sched_yield();
+    stack->next = NULL;
     weft__context_make(stack, weft__worker_base);
     return stack;
 }
@@ -151,7 +159,7 @@ static struct weft__stack *stack_for(struct weft__worker *worker, struct weft__f
         return stack;
     }
     worker->pending = fiber;
-    return base_stack(worker, fiber != NULL ? fiber->stack_class : 0);
+    return weft__worker_base_stack(worker, fiber != NULL ? fiber->stack_class : 0);
 }
 
 void weft__worker_base(void *unused)
@@ -161,8 +169,12 @@ void weft__worker_base(void *unused)
     for (;;) {
         struct weft__here *here = weft__here();
         struct weft__worker *worker = here->worker;
-        struct weft__fiber *fiber = pick(worker);
+        struct weft__fiber *fiber;
 
+        /* What ran last on this thread is nobody here. */
+        here->proc = NULL;
+        here->region = NULL;
+        fiber = pick(worker);
         if (fiber == NULL) { /* stopping: back to the thread's own stack */
             here->after = put_stack;
             here->after_arg = here->stack;
@@ -242,19 +254,24 @@ bool weft__fiber_yield(void)
     return true;
 }
 
-/* On a stack of its own, while the one with the fiber's frames waits. */
+/* On a stack of its own, while those with the fiber's frames wait behind it. */
 static void abandoned(void *unused)
 {
     struct weft__here *here = weft__here();
-    struct weft__stack *frames = here->fiber->stack;
+    struct weft__stack *frames = here->stack->next, *next;
     void (*entry)(void *) = here->after;
 
     (void)unused;
     here->after = NULL;
-    here->fiber->stack = NULL;
     entry(here->after_arg);
-    weft__here()->fiber = NULL;
-    put_stack(frames);
+    /* A base like any other from here on, with nothing behind it. */
+    here = weft__here();
+    here->fiber = NULL;
+    here->stack->next = NULL;
+    for (; frames != NULL; frames = next) {
+        next = frames->next;
+        put_stack(frames);
+    }
     weft__worker_base(NULL);
 }
 
@@ -264,8 +281,8 @@ _Noreturn void weft__fiber_abandon(void (*entry)(void *arg), void *arg)
     struct weft__stack *mine = here->stack;
 
     weft__assert(here->after == NULL);
-    here->fiber->stack = mine;
-    here->stack = base_stack(here->worker, 0);
+    here->stack = weft__worker_base_stack(here->worker, 0);
+    here->stack->next = mine; /* which may be such a one itself: entry abandoned it */
     weft__context_make(here->stack, abandoned);
     /* What carries things over a switch carries the function here. */
     here->after = entry;

@@ -27,6 +27,7 @@ void (*weft__stale_found)(struct weft__region *region, const void *where, uint64
 static void poison(char *at, size_t size)
 {
 #ifdef WEFT_DEBUG
+    ASAN_UNPOISON_MEMORY_REGION(at, size);
     memset(at, RELEASED_BYTE, size);
 #endif
     ASAN_POISON_MEMORY_REGION(at, size);
@@ -259,6 +260,39 @@ static void region_free_blocks(struct weft__region *region, struct weft__block *
     }
 }
 
+/* The first chunk of a region stays, empty, when the scope goes in which it was
+ * taken: the next scope would only take one again. false: there is a larger
+ * one by now. */
+static bool region_keep_chunk(struct weft__region *region, struct weft__block *until)
+{
+    struct weft__block **at = &region->blocks, *chunk;
+
+    while ((char *)*at + (*at)->size != region->limit)
+        at = &(*at)->next;
+    chunk = *at;
+    if (chunk->size > WEFT__CHUNK_KEEP)
+        return false;
+    *at = chunk->next;
+    region_shrink(region, chunk);
+    region_bump_back(region, weft__block_data(chunk));
+    if (region->blocks != until)
+        region_free_blocks(region, until);
+    chunk->next = until;
+    region->blocks = chunk;
+    return true;
+}
+
+void weft__region_trim(struct weft__region *region)
+{
+    if (region->blocks == NULL || region->scope != NULL)
+        return;
+    weft__counted_release(region->counted, NULL);
+    region->counted = NULL;
+    region_free_blocks(region, NULL);
+    region->at = region->limit = NULL;
+    region->chunk_size = 0;
+}
+
 /* -- scopes ---------------------------------------------------------------- */
 
 void weft__scope_enter(weft_scope *scope, struct weft__region *region)
@@ -286,6 +320,8 @@ static void scope_give_back(weft_scope *scope, struct weft__region *region)
         region_bump_back(region, scope->at);
     } else if (scope->limit) {
         poison(scope->at, (size_t)(scope->limit - scope->at));
+    } else if (region_keep_chunk(region, scope->blocks)) {
+        return;
     }
     if (region->blocks != scope->blocks)
         region_free_blocks(region, scope->blocks);

@@ -62,12 +62,16 @@ struct weft__region {
 
 #define WEFT__CHUNK_FIRST 384u
 #define WEFT__CHUNK_MAX 8192u
+#define WEFT__CHUNK_KEEP 512u /* a first chunk up to here stays between scopes */
 #define WEFT__BLOCK_MAX ((size_t)UINT32_MAX - 64u)
 
 /* Takes no memory. */
 void weft__region_init(struct weft__region *region);
 /* Free all of it, kept terms too; the region is as after init. */
 void weft__region_destroy(struct weft__region *region);
+
+/* Free all of it but kept terms, when no scope is open: its owner idles. */
+void weft__region_trim(struct weft__region *region);
 
 /* A block with room for size bytes after its header, its other fields 0; NULL
  * when memory is out or size is above WEFT__BLOCK_MAX. */

@@ -115,10 +115,10 @@ PROCESS_TEST(a_mistake_that_a_try_form_reports_has_no_other_effect)
 {
     weft_pid puppet = puppet_start();
 
-    check_int(weft_try_send(puppet, weft_any), WEFT_EINVAL);
-    check_int(weft_try_send(puppet, weft_tuple(A(a), weft_list(weft_var(3)))), WEFT_EINVAL);
-    check_int(weft_try_send(puppet, weft_none), WEFT_EINVAL);
-    check_int(weft_try_send(puppet, weft_tuple(weft_none)), WEFT_EINVAL);
+    check_int(weft_try_send(puppet, weft_any), WEFT_EBADTERM);
+    check_int(weft_try_send(puppet, weft_tuple(A(a), weft_list(weft_var(3)))), WEFT_EBADTERM);
+    check_int(weft_try_send(puppet, weft_none), WEFT_EBADTERM);
+    check_int(weft_try_send(puppet, weft_tuple(weft_none)), WEFT_EBADTERM);
     check_int(weft_try_send(weft_int(1), A(hello)), WEFT_EINVAL);
     check_int(weft_try_send(weft_none, A(hello)), WEFT_EINVAL);
     check_int(weft_try_send(A(nobody), A(hello)), WEFT_ENOPROC);

@@ -240,42 +240,6 @@ TEST(no_more_threads_than_max_blocking_are_in_blocking_calls)
     run_in_runtime(blocks_many_times, .workers = 2, .max_blocking = 8);
 }
 
-static void *spins_a_while(void *arg)
-{
-    int64_t until = now_ms() + 50;
-
-    while (now_ms() < until)
-        ;
-    return arg;
-}
-
-/* Code that does not say that it holds the thread for long. */
-static weft_term hogs(weft_term arg)
-{
-    spins_a_while(NULL);
-    return arg;
-}
-
-static weft_term counts_turns_beside_a_hog(weft_term arg)
-{
-    weft_ref down;
-    int64_t n = 0;
-
-    weft_spawn(hogs, weft_none, .monitor = &down);
-    weft_sleep(10); /* the hog has the one worker by now */
-    while (!weft_receive(weft_tuple(A(DOWN), down, weft_any, weft_any, weft_any), 0, NULL)) {
-        n++;
-        weft_yield();
-    }
-    check_gt(n, 0);
-    return weft_is_none(arg) ? A(ok) : arg;
-}
-
-TEST(others_go_on_though_a_process_computes_without_a_park_point)
-{
-    run_in_runtime(counts_turns_beside_a_hog, .workers = 1);
-}
-
 /* -- errno ------------------------------------------------------------------------------------------ */
 
 static weft_term looks_at_errno(weft_term arg)
