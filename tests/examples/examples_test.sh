@@ -38,16 +38,14 @@ runs() {
 
 # ended_by SIGNAL STATUS: a program that waits runs its defers on the way out.
 ended_by() {
-  local pid status tries=0
+  local pid status
   : >"$scratch/out"
   timeout "$deadline" "$programs/tests/examples/waits" >"$scratch/out" 2>"$scratch/err" &
   pid=$!
-  until grep -q waiting "$scratch/out"; do
-    tries=$((tries + 1))
-    if [ $tries -gt $((deadline * 20)) ]; then break; fi
+  until grep -q waiting "$scratch/out" || ! kill -0 "$pid" 2>/dev/null; do
     sleep 0.05
   done
-  kill "-$1" "$pid" # timeout hands it on
+  kill "-$1" "$pid" 2>/dev/null # timeout hands it on
   wait "$pid"
   status=$?
   result "a program that gets SIG$1 lets go of what it holds and exits with $2" \
