@@ -242,6 +242,8 @@ static weft_term reports_body(weft_term arg)
 
     await_end(weft_must(weft_task_start(give_up, A(x))));
     check_int(atomic_load(&n_reports), 4);
+    await_end(weft_must(weft_task_start(crashes, A(x))));
+    check_int(atomic_load(&n_reports), 5);
     return A(ok);
 }
 
