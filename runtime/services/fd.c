@@ -177,7 +177,9 @@ static void unlink_locked(struct weft__io *io, struct owned_fd *entry)
         io->first_fd = entry->next;
     if (entry->next >= 0)
         entry_find(entry->next)->previous = entry->previous;
-    atomic_store_explicit(&entry->owner, 0, memory_order_relaxed);
+    /* Release, with the acquire in disown: the number may be opened by another
+     * process next, under another lock. */
+    atomic_store_explicit(&entry->owner, 0, memory_order_release);
 }
 
 /* Take a descriptor from its owner; who it was, or weft_none. With `only`, from
@@ -187,7 +189,7 @@ static weft_pid disown(int fd, weft_pid only)
     struct owned_fd *entry = entry_find(fd);
 
     for (;;) {
-        weft_pid owner = entry != NULL ? weft__term(atomic_load_explicit(&entry->owner, memory_order_relaxed))
+        weft_pid owner = entry != NULL ? weft__term(atomic_load_explicit(&entry->owner, memory_order_acquire))
                                        : weft_none;
         bool is_taken = false;
 
@@ -258,7 +260,7 @@ static void clear_notes(uint32_t slot, weft_pid keep)
             if (fd >= 0)
                 unlink_locked(io, entry_find(fd));
             else
-                atomic_store_explicit(cell, NULL, memory_order_relaxed);
+                atomic_store_explicit(cell, NULL, memory_order_release); /* with the stop's look */
         }
         weft__spin_release(lock_of(slot));
         if (fd >= 0)

@@ -51,18 +51,13 @@ static void leaf_stop(struct weft__holdings *holdings, uint32_t first_slot)
     }
 }
 
+/* Leaves stay for the next runtime. */
 static void runtime_stops(void)
 {
     for (struct weft__holdings *holdings = all; holdings != NULL; holdings = holdings->next)
-        for (uint32_t i = 0; i < WEFT__HOLDING_LEAVES; i++) {
-            _Atomic(void *) *leaf = atomic_load_explicit(&holdings->leaves[i], memory_order_acquire);
-
-            if (leaf == NULL)
-                continue;
-            leaf_stop(holdings, i << WEFT__HOLDING_BITS);
-            atomic_store_explicit(&holdings->leaves[i], NULL, memory_order_relaxed);
-            free(leaf);
-        }
+        for (uint32_t i = 0; i < WEFT__HOLDING_LEAVES; i++)
+            if (atomic_load_explicit(&holdings->leaves[i], memory_order_acquire) != NULL)
+                leaf_stop(holdings, i << WEFT__HOLDING_BITS);
 }
 
 void weft__holdings_register(struct weft__holdings *holdings)

@@ -7,7 +7,8 @@
  *
  * A service declares its holdings and registers them before a runtime starts.
  * When a process ends whose cell is not NULL, `ended` is called, which lets go
- * of what is held and clears the cell, or leaves it for the next process there.
+ * of what is held and clears the cell (by a release store, which the look at the
+ * stop of the runtime reads), or leaves it for the next process there.
  *
  * Threads: a cell by its process alone, or under a lock of the service.
  */

@@ -443,8 +443,8 @@ static void process_ended(struct weft__proc *proc, void *holding)
     end_all(shard, table, proc->pid);
     weft__spin_acquire(&shard->lock);
     is_empty = table->n_timers == 0;
-    if (is_empty)
-        atomic_store_explicit(weft__holding_find(&tables, slot), NULL, memory_order_relaxed);
+    if (is_empty) /* release, with the stop's look at the cell */
+        atomic_store_explicit(weft__holding_find(&tables, slot), NULL, memory_order_release);
     weft__spin_release(&shard->lock);
     if (is_empty)
         table_free(table);
