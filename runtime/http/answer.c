@@ -75,7 +75,6 @@ static weft_atom kind_of(CURLcode code)
 {
     switch ((int)code) {
     case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL:
         return WEFT_ATOM("bad_url");
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
@@ -107,6 +106,7 @@ static weft_atom kind_of(CURLcode code)
     case CURLE_SEND_ERROR:
         return WEFT_ATOM("closed");
     case CURLE_WEIRD_SERVER_REPLY:
+    case CURLE_UNSUPPORTED_PROTOCOL: /* an answer without a status line; the URL's scheme was looked at */
     case CURLE_HTTP2:
     case CURLE_HTTP2_STREAM:
     case CURLE_BAD_CONTENT_ENCODING:

@@ -28,9 +28,11 @@ static size_t take_body(char *data, size_t size, size_t n, void *arg)
  * is left to us. */
 static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
-    (void)arg;
+    int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+
     (void)purpose;
-    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    weft__http_sockets_opened(arg, fd);
+    return fd;
 }
 
 static int close_socket(void *arg, curl_socket_t fd)
@@ -65,6 +67,7 @@ static void set_up(struct weft__http_easy *easy)
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_body);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, easy);
     curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, easy->sockets);
     curl_easy_setopt(curl, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
     curl_easy_setopt(curl, CURLOPT_CLOSESOCKETDATA, easy->sockets);
     curl_easy_setopt(curl, CURLOPT_RESOLVER_START_FUNCTION, may_resolve);
@@ -78,6 +81,7 @@ static void set_up(struct weft__http_easy *easy)
     curl_easy_setopt(curl, CURLOPT_USERAGENT, USER_AGENT);
     /* "": the environment is not asked either. */
     curl_easy_setopt(curl, CURLOPT_PROXY, "");
+    curl_easy_setopt(curl, CURLOPT_NOPROXY, "");
     curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     easy->is_plain = true;
     easy->is_multiplexed = easy->has_names = easy->has_connect_timeout = false;

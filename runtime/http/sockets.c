@@ -71,9 +71,17 @@ int weft__http_sockets_want(struct weft__http_sockets *sockets, int fd, unsigned
     set_to = events != 0 ? events : in_set & WEFT__HTTP_READ;
     if (set_to != in_set)
         code = put(sockets, fd, in_set, set_to);
-    if (code == 0)
-        sockets->entries[fd] = (uint8_t)(set_to << IN_SET_SHIFT | events);
+    /* Not in the set, whatever it was: closed behind our back, say. */
+    if (code != 0)
+        set_to = events = 0;
+    sockets->entries[fd] = (uint8_t)(set_to << IN_SET_SHIFT | events);
     return code;
+}
+
+void weft__http_sockets_opened(struct weft__http_sockets *sockets, int fd)
+{
+    if (fd >= 0 && (uint32_t)fd < sockets->n)
+        sockets->entries[fd] = 0;
 }
 
 void weft__http_sockets_forget(struct weft__http_sockets *sockets, int fd)

@@ -30,6 +30,9 @@ int weft__http_sockets_init(struct weft__http_sockets *sockets);
 /* The descriptors themselves are not closed. Accepts one zeroed with epoll -1. */
 void weft__http_sockets_destroy(struct weft__http_sockets *sockets);
 
+/* A new socket has this number. curl closes one that never was connected
+ * without telling anybody: what is known of the number is of that one. */
+void weft__http_sockets_opened(struct weft__http_sockets *sockets, int fd);
 /* curl wants these events of it from now on; 0: none. 0, or a code. */
 int weft__http_sockets_want(struct weft__http_sockets *sockets, int fd, unsigned events);
 /* It is about to be closed. */

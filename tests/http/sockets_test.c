@@ -93,6 +93,37 @@ TEST(a_number_that_is_used_again_is_another_socket)
     weft__http_sockets_destroy(&f.sockets);
 }
 
+TEST(a_socket_that_was_closed_unseen_does_not_speak_for_the_next)
+{
+    struct fixture f;
+    int again[2];
+
+    set_up(&f);
+    weft__http_sockets_want(&f.sockets, f.fds[0], WEFT__HTTP_WRITE);
+    close(f.fds[0]);
+    check_int(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, again), 0);
+    check_int(again[0], f.fds[0]);
+    weft__http_sockets_opened(&f.sockets, again[0]);
+    check_int(weft__http_sockets_want(&f.sockets, again[0], WEFT__HTTP_WRITE), 0);
+    check_int(ready(&f), 1);
+    weft__http_sockets_destroy(&f.sockets);
+}
+
+TEST(a_socket_that_is_let_go_after_it_was_closed_is_forgotten)
+{
+    struct fixture f;
+    int again[2];
+
+    set_up(&f);
+    weft__http_sockets_want(&f.sockets, f.fds[0], WEFT__HTTP_WRITE);
+    close(f.fds[0]);
+    weft__http_sockets_want(&f.sockets, f.fds[0], 0);
+    check_int(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, again), 0);
+    check_int(weft__http_sockets_want(&f.sockets, again[0], WEFT__HTTP_WRITE), 0);
+    check_int(ready(&f), 1);
+    weft__http_sockets_destroy(&f.sockets);
+}
+
 TEST(a_descriptor_that_is_closed_already_is_refused)
 {
     struct fixture f;
