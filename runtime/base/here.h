@@ -1,6 +1,6 @@
 /* here.h - what the calling kernel thread is doing now.
  *
- * The one thread-local of the library. A process moves between kernel threads
+ * The one thread-local that code of processes may reach. A process moves between kernel threads
  * at every call that may park, and a compiler may keep the address of a
  * thread-local across such a call; so the address is only ever had from
  * weft__here(), a function no compiler sees into, and never kept across

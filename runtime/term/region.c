@@ -27,6 +27,8 @@ void (*weft__stale_found)(struct weft__region *region, const void *where, uint64
 static void poison(char *at, size_t size)
 {
 #ifdef WEFT_DEBUG
+    if (size == 0)
+        return;
     ASAN_UNPOISON_MEMORY_REGION(at, size);
     memset(at, RELEASED_BYTE, size);
 #endif

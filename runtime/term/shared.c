@@ -10,8 +10,9 @@ void weft__shared_drop(struct weft__shared *shared)
     /* Release: what this holder did comes before the end of the object. */
     if (atomic_fetch_sub_explicit(&shared->count, 1, memory_order_release) != 1)
         return;
-    /* Acquire, with the releases of all other holders. */
-    atomic_thread_fence(memory_order_acquire);
+    /* Acquire, with the releases of all other holders (a load, which race
+     * detectors follow, unlike a fence). */
+    (void)atomic_load_explicit(&shared->count, memory_order_acquire);
     shared->release(shared);
 }
 
