@@ -240,7 +240,7 @@ static void run_kill(struct weft__stream_run *run, uint32_t i)
 
     running_remove(run, entry);
     entry->state = ENTRY_DYING;
-    weft__task_kill(run->proc, entry->pid);
+    weft__task_kill(run->proc, entry->pid, weft__term(entry->ref));
 }
 
 /* -- waiting --------------------------------------------------------------------------------- */
@@ -314,7 +314,7 @@ static void run_abandon(void *arg)
         if (entry->state != ENTRY_RUNNING && entry->state != ENTRY_DYING)
             continue;
         weft__signal_exit_by_link(proc, entry->pid);
-        weft__task_kill(proc, entry->pid);
+        weft__task_kill(proc, entry->pid, weft__term(entry->ref));
         bond = weft__bond_find(proc, entry->ref);
         if (bond != NULL)
             bond->collector = NULL;

@@ -363,21 +363,25 @@ bool weft__task_wait(struct weft__proc *proc, struct weft__bond *bond, int64_t t
     return bond->is_done;
 }
 
-void weft__task_signal(struct weft__proc *proc, weft_pid pid, weft_term reason)
+void weft__task_signal(struct weft__proc *proc, weft_pid pid, weft_ref ref, weft_term reason)
 {
-    weft__unlink(proc, pid);
+    struct weft__bond *bond = weft__bond_find(proc, ref.bits);
+
+    if (bond != NULL)
+        weft__task_unlink(proc, bond);
     weft__exit_signal(proc, pid, reason);
 }
 
-void weft__task_kill(struct weft__proc *proc, weft_pid pid)
+void weft__task_kill(struct weft__proc *proc, weft_pid pid, weft_ref ref)
 {
-    weft__task_signal(proc, pid, WEFT__A(kill));
+    weft__proc_mark_quiet(pid); /* on purpose: nothing to report */
+    weft__task_signal(proc, pid, ref, WEFT__A(kill));
 }
 
 /* Kill a task whose end nobody wants, and see it dead. */
 static void stop_quietly(struct weft__proc *proc, weft_task task, struct weft__bond *bond)
 {
-    weft__task_kill(proc, task.pid);
+    weft__task_kill(proc, task.pid, task.ref);
     weft__task_wait(proc, bond, WEFT_INFINITY);
 }
 
@@ -496,9 +500,9 @@ enum weft_task_outcome weft_task_shutdown(weft_task task, int64_t timeout_ms, we
         return give(result, WEFT_TASK_EXIT, WEFT__A(noproc));
     if (!bond->is_done) {
         if (!is_brutal)
-            weft__task_signal(proc, task.pid, WEFT__A(shutdown));
+            weft__task_signal(proc, task.pid, task.ref, WEFT__A(shutdown));
         if (is_brutal || !weft__task_wait(proc, bond, timeout_ms))
-            weft__task_kill(proc, task.pid);
+            weft__task_kill(proc, task.pid, task.ref);
         weft__task_wait(proc, bond, WEFT_INFINITY);
     }
     if (take_end(proc, bond, &term) == WEFT_TASK_OK)
@@ -519,7 +523,7 @@ enum weft_task_outcome weft_task_ignore(weft_task task, weft_term *result)
     bond = weft__task_bond(proc, task);
     if (bond == NULL)
         return WEFT_TASK_NONE;
-    weft__unlink(proc, task.pid);
+    weft__task_unlink(proc, bond);
     if (weft__task_wait(proc, bond, 0))
         return give(result, take_end(proc, bond, &term), term);
     weft__task_forget(proc, task.ref.bits);

@@ -81,10 +81,10 @@ bool weft__task_wait(struct weft__proc *proc, struct weft__bond *bond, int64_t t
 
 /* Unlink a task and send it the reason. Never switches, so that no kill comes
  * between the two (TASK-37). */
-void weft__task_signal(struct weft__proc *proc, weft_pid pid, weft_term reason);
+void weft__task_signal(struct weft__proc *proc, weft_pid pid, weft_ref ref, weft_term reason);
 
 /* The same with :kill. */
-void weft__task_kill(struct weft__proc *proc, weft_pid pid);
+void weft__task_kill(struct weft__proc *proc, weft_pid pid, weft_ref ref);
 
 /* Act on all that was sent to proc so far; ends it when it is to end. */
 static inline void weft__task_look(struct weft__proc *proc)

@@ -178,7 +178,7 @@ static void kill_rest(struct weft__proc *proc, const weft_task *tasks, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         if (weft__task_bond(proc, tasks[i]) != NULL)
-            weft__task_kill(proc, tasks[i].pid);
+            weft__task_kill(proc, tasks[i].pid, tasks[i].ref);
     }
     for (size_t i = 0; i < n; i++) {
         struct weft__bond *bond = weft__task_bond(proc, tasks[i]);

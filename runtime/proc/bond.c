@@ -6,7 +6,8 @@
 #include "base/slab.h"
 #include "proc/proc.h"
 
-#define LIST_MAX 6 /* bonds in the one list before there are buckets */
+#define LIST_MAX 6        /* bonds in the one list before there are buckets */
+#define BUCKETS_KEPT 1024 /* not given back when the last bond goes: 8 KiB */
 
 static uint32_t bucket_of(uint64_t key, uint32_t n_buckets)
 {
@@ -92,6 +93,29 @@ struct weft__bond *weft__bond_find(struct weft__proc *proc, uint64_t key)
     return bond;
 }
 
+struct task_search {
+    uint64_t peer;
+    struct weft__bond *found;
+};
+
+static void look_for_task(struct weft__proc *proc, struct weft__bond *bond, void *arg)
+{
+    struct task_search *search = arg;
+
+    (void)proc;
+    if (bond->kind == WEFT__BOND_TASK && bond->peer == search->peer && !bond->is_done)
+        search->found = bond;
+}
+
+struct weft__bond *weft__bond_find_task(struct weft__proc *proc, uint64_t peer)
+{
+    struct task_search search = {.peer = peer};
+
+    if (proc->bonds.n > 0)
+        weft__bond_each(proc, look_for_task, &search);
+    return search.found;
+}
+
 void weft__bond_remove(struct weft__proc *proc, struct weft__bond *bond)
 {
     struct weft__cache *cache = weft__here()->cache;
@@ -101,7 +125,7 @@ void weft__bond_remove(struct weft__proc *proc, struct weft__bond *bond)
         at = &(*at)->next;
     *at = bond->next;
     weft__slab_free(cache, bond, sizeof *bond);
-    if (--proc->bonds.n == 0 && proc->bonds.n_buckets > 64) {
+    if (--proc->bonds.n == 0 && proc->bonds.n_buckets > BUCKETS_KEPT) {
         weft__slab_free(cache, proc->bonds.buckets, buckets_size(proc->bonds.n_buckets));
         proc->bonds.buckets = NULL;
         proc->bonds.n_buckets = 0;

@@ -22,7 +22,7 @@ enum weft__bond_kind {
     WEFT__BOND_WATCHER, /* key: ref; peer watches this process */
     WEFT__BOND_ALIAS,   /* key: ref; alias */
     WEFT__BOND_TASK,    /* key: ref; peer is a task of this process: a monitor
-                         * whose end carries the result. Its link is a LINK */
+                         * whose end carries the result, and its link */
     WEFT__BOND_REPLY    /* key: ref; this process waits for one REPLY */
 };
 
@@ -34,6 +34,7 @@ struct weft__bond {
     uint8_t alias;                   /* MONITOR, ALIAS: enum weft_alias_mode */
     uint8_t is_silent;               /* TASK: its end is dropped when it comes */
     uint8_t is_done;                 /* TASK, REPLY: `message` is here */
+    uint8_t is_linked;               /* TASK: linked too; the task has PARENT_LINK */
     uint32_t index;                  /* TASK: the collector's own */
     weft_atom tag;                   /* MONITOR: in place of :DOWN, or none */
     union {
@@ -55,6 +56,8 @@ struct weft__collector {
 struct weft__bond *weft__bond_add(struct weft__proc *proc, enum weft__bond_kind kind, uint64_t key,
                                   uint64_t peer);
 struct weft__bond *weft__bond_find(struct weft__proc *proc, uint64_t key);
+/* The TASK bond with that peer that is not done, if there is one: linear. */
+struct weft__bond *weft__bond_find_task(struct weft__proc *proc, uint64_t peer);
 /* Take it out and free it (its message is the caller's). */
 void weft__bond_remove(struct weft__proc *proc, struct weft__bond *bond);
 /* visit(bond, arg) for each; visit may remove that bond alone. */
@@ -76,9 +79,9 @@ bool weft__flush_exit(struct weft__proc *proc, weft_pid peer);
 
 /* -- tasks ------------------------------------------------------------------------------
  *
- * weft__proc_spawn with is_task: the parent has a TASK bond under *task_ref and,
- * when options->link, a LINK; the child remembers parent and ref. When the
- * child ends, one signal TASK_END carries its result (or the reason) and stands
+ * weft__proc_spawn with is_task: the parent has a TASK bond under *task_ref,
+ * which is_linked when options->link says so; the child remembers parent, ref
+ * and link in its control block, and has no bond for them. When the child ends, one signal TASK_END carries its result (or the reason) and stands
  * for the DOWN and the link's exit at once. At the parent, when drained:
  *
  *   no TASK bond       dropped but for the link part
@@ -87,11 +90,13 @@ bool weft__flush_exit(struct weft__proc *proc, weft_pid peer);
  *   else               appended to the mailbox as MESSAGE_TASK, bond->message
  *                      = it, is_done; weft_receive sees {ref, value} and then
  *                      {:DOWN, ref, :process, pid, :normal} (or the DOWN alone)
- *   link part          a LINK bond to the task: an abnormal reason ends a
- *                      parent that does not trap; one that traps gets an {:EXIT, pid, reason}
+ *   link part          when it is linked: an abnormal reason ends a parent that does not trap; one that traps gets an {:EXIT, pid, reason}
  *                      message (between the two when in the mailbox; none with
  *                      a collector or is_silent)
  */
+
+/* Cut the link with a task, if there is one; the bond stays. */
+void weft__task_unlink(struct weft__proc *proc, struct weft__bond *bond);
 
 /* Stop watching the task: its bond goes and what came of it, the mailbox
  * included; the link stays. false: no such bond (used up). */

@@ -20,8 +20,9 @@ struct bond_list {
 static void add_peer(struct weft__proc *proc, struct weft__bond *bond, void *arg)
 {
     struct bond_list *list = arg;
-    bool is_task = bond->kind == WEFT__BOND_TASK && list->kind == WEFT__BOND_MONITOR &&
-                   !bond->is_done && !bond->is_silent;
+    bool is_task = bond->kind == WEFT__BOND_TASK && !bond->is_done &&
+                   ((list->kind == WEFT__BOND_MONITOR && !bond->is_silent) ||
+                    (list->kind == WEFT__BOND_LINK && bond->is_linked));
 
     (void)proc;
     if (bond->kind == list->kind || is_task)
@@ -36,6 +37,8 @@ static weft_term peers(struct weft__proc *proc, enum weft__bond_kind kind)
     if (proc->bonds.n > 0)
         weft__bond_each(proc, add_peer, &list);
     /* A task's owner hears of its end without a bond of the task's. */
+    if (kind == WEFT__BOND_LINK && (proc->flags & WEFT__PARENT_LINK))
+        list.list = weft_cons(proc->parent, list.list);
     if (kind == WEFT__BOND_WATCHER && (proc->flags & WEFT__IS_TASK))
         list.list = weft_cons(proc->parent, list.list);
     return list.list;

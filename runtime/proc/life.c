@@ -6,7 +6,8 @@
  *   2  its defers run; it is still linked, but is_alive says no
  *   3  its name is free
  *   4  ENDING: nobody's signal is taken any more; those that came are answered
- *   5  exit signals to links, then DOWN to monitors, its result to its owner
+ *   5  exit signals to links, its result to its owner, DOWN to monitors; those
+ *      it monitors itself forget it
  *   6  its memory goes, its slot is free under the next serial
  *
  * Defers come first, because whoever hears of the end may start a successor at
@@ -45,6 +46,8 @@ static void tell_bond(struct weft__proc *proc, struct weft__bond *bond, void *ar
 {
     enum weft__bond_kind kind = *(enum weft__bond_kind *)arg;
 
+    if (kind == WEFT__BOND_LINK && bond->kind == WEFT__BOND_TASK && bond->is_linked && !bond->is_done)
+        weft__signal_exit_by_link(proc, weft__term(bond->peer));
     if (bond->kind != kind)
         return;
     switch (kind) {
@@ -79,6 +82,7 @@ void weft__life_end(struct weft__proc *proc, weft_term reason)
 {
     struct weft__runtime *runtime = weft__runtime();
     uint64_t serial = weft__pid_serial(proc->pid);
+    bool is_quiet;
 
     proc->reason = reason;
     proc->flags |= WEFT__ENDS;
@@ -95,10 +99,15 @@ void weft__life_end(struct weft__proc *proc, weft_term reason)
 
     if (atomic_load_explicit(&proc->inbox, memory_order_acquire) != NULL)
         weft__proc_drain(proc); /* links and monitors that were asked for in time */
+    is_quiet = (atomic_load_explicit(&proc->state, memory_order_relaxed) & WEFT__QUIET) != 0;
     set_state(proc, serial, WEFT__ENDING);
+    /* A name that came since: who registers looks at the state afterwards. */
+    if (atomic_load_explicit(&proc->name, memory_order_seq_cst) != 0)
+        weft__register_end(proc);
     weft__signal_drop_inbox(proc);
     if (proc->fiber.kind == WEFT__PROC_FUNCTION && proc->report != NULL &&
-        !(proc->flags & WEFT__RETURNED))
+        !(proc->flags & WEFT__RETURNED) &&
+        !(is_quiet && weft_eq(reason, WEFT_ATOM("killed"))))
         proc->report(proc, reason);
 
     tell(proc, WEFT__BOND_LINK);
@@ -271,7 +280,7 @@ static int tie(struct weft__proc *parent, struct weft__proc *child, const struct
 {
     uint64_t parent_bits = parent->pid.bits, child_bits = child->pid.bits;
 
-    if (spawn->options->link) {
+    if (spawn->options->link && !spawn->is_task) {
         if (weft__bond_add(parent, WEFT__BOND_LINK, child_bits, child_bits) == NULL ||
             weft__bond_add(child, WEFT__BOND_LINK, parent_bits, parent_bits) == NULL)
             return WEFT_ENOMEM;
@@ -286,10 +295,12 @@ static int tie(struct weft__proc *parent, struct weft__proc *child, const struct
     }
     if (spawn->is_task) {
         weft_ref ref = weft__make_ref(parent);
+        struct weft__bond *bond = weft__bond_add(parent, WEFT__BOND_TASK, ref.bits, child_bits);
 
-        if (weft__bond_add(parent, WEFT__BOND_TASK, ref.bits, child_bits) == NULL)
+        if (bond == NULL)
             return WEFT_ENOMEM;
-        child->flags |= WEFT__IS_TASK;
+        bond->is_linked = spawn->options->link;
+        child->flags |= spawn->options->link ? WEFT__IS_TASK | WEFT__PARENT_LINK : WEFT__IS_TASK;
         child->task_ref = ref.bits;
         *spawn->task_ref = ref;
     }
@@ -340,14 +351,26 @@ static int fill(struct weft__proc *parent, struct weft__proc *child, const struc
     return tie(parent, child, spawn);
 }
 
+static void forget_watcher(struct weft__proc *child, struct weft__bond *bond, void *parent)
+{
+    struct weft__bond *monitor = weft__bond_find(parent, bond->key);
+
+    (void)child;
+    if (bond->kind == WEFT__BOND_WATCHER && monitor != NULL)
+        weft__bond_remove(parent, monitor);
+}
+
 /* Nobody has seen it: no signals, but the parent's bonds with it go. */
-static void unmake(struct weft__runtime *runtime, struct weft__proc *parent, struct weft__proc *child)
+static void unmake(struct weft__runtime *runtime, struct weft__proc *parent, struct weft__proc *child,
+                   const struct weft__spawn *spawn)
 {
     struct weft__bond *bond = weft__bond_find(parent, child->pid.bits);
     uint64_t serial = weft__pid_serial(child->pid);
 
     if (bond != NULL)
         weft__bond_remove(parent, bond);
+    if (spawn->options->monitor != NULL && child->bonds.n > 0)
+        weft__bond_each(child, forget_watcher, parent);
     if (child->task_ref != 0 && (bond = weft__bond_find(parent, child->task_ref)) != NULL)
         weft__bond_remove(parent, bond);
     weft__bond_clear(child);
@@ -373,7 +396,7 @@ weft_pid weft__proc_spawn(struct weft__proc *parent, const struct weft__spawn *s
     begin(child, runtime);
     *code = fill(parent, child, spawn);
     if (*code != 0) {
-        unmake(runtime, parent, child);
+        unmake(runtime, parent, child, spawn);
         return weft_none;
     }
     if (spawn->prepare != NULL)

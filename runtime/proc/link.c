@@ -39,9 +39,20 @@ weft_ref weft_make_ref(void)
 
 /* -- links -------------------------------------------------------------------------- */
 
+static bool is_linked(struct weft__proc *proc, weft_pid peer)
+{
+    struct weft__bond *bond;
+
+    if (weft__bond_find(proc, peer.bits) != NULL ||
+        ((proc->flags & WEFT__PARENT_LINK) && peer.bits == proc->parent.bits))
+        return true;
+    bond = weft__bond_find_task(proc, peer.bits);
+    return bond != NULL && bond->is_linked;
+}
+
 void weft__link(struct weft__proc *proc, weft_pid peer)
 {
-    if (peer.bits == proc->pid.bits || weft__bond_find(proc, peer.bits) != NULL)
+    if (peer.bits == proc->pid.bits || is_linked(proc, peer))
         return;
     add(proc, WEFT__BOND_LINK, peer.bits, peer.bits, "weft_link");
     weft__signal_link(proc, peer);
@@ -62,10 +73,25 @@ void weft__unlink(struct weft__proc *proc, weft_pid peer)
 {
     struct weft__bond *bond = weft__bond_find(proc, peer.bits);
 
-    if (bond == NULL || bond->kind != WEFT__BOND_LINK)
-        return;
-    weft__bond_remove(proc, bond);
+    if (bond != NULL) {
+        weft__bond_remove(proc, bond);
+    } else if ((proc->flags & WEFT__PARENT_LINK) && peer.bits == proc->parent.bits) {
+        proc->flags &= ~(uint32_t)WEFT__PARENT_LINK;
+    } else {
+        bond = weft__bond_find_task(proc, peer.bits);
+        if (bond == NULL || !bond->is_linked)
+            return;
+        bond->is_linked = false;
+    }
     weft__signal_unlink(proc, peer);
+}
+
+void weft__task_unlink(struct weft__proc *proc, struct weft__bond *bond)
+{
+    if (!bond->is_linked)
+        return;
+    bond->is_linked = false;
+    weft__signal_unlink(proc, weft__term(bond->peer));
 }
 
 static void need_pid(const char *call, weft_term pid)

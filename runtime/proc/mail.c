@@ -2,6 +2,7 @@
 #include "base/here.h"
 #include "proc/guest.h"
 #include "proc/message.h"
+#include "proc/post.h"
 #include "proc/proc.h"
 #include "proc/runtime.h"
 #include "proc/signal.h"
@@ -37,7 +38,7 @@ static int address(struct weft__runtime *runtime, weft_term to, weft_pid *pid, u
     return WEFT_EINVAL;
 }
 
-static inline int send(weft_term to, weft_term message_term, struct weft__copy_refusal *refusal)
+static int send(weft_term to, weft_term message_term, struct weft__copy_refusal *refusal)
 {
     struct weft__runtime *runtime = weft__runtime();
     struct weft__message *message;
@@ -74,7 +75,32 @@ int weft_try_send(weft_term to, weft_term message)
     return send(to, message, &refusal);
 }
 
-void weft_send(weft_term to, weft_term message)
+/* A live process, a pid that is not this slot's next life, a message that can
+ * be sent: what nearly every send is. false: nothing was done. */
+static inline bool send_quick(struct weft__here *here, weft_pid to, weft_term term)
+{
+    struct weft__copy_refusal refusal;
+    struct weft__message *message;
+    struct weft__proc *peer;
+    size_t size;
+
+    if (here->worker == NULL || here->proc == NULL || !weft_is_pid(to) || weft_is_none(term))
+        return false;
+    peer = weft__table_at(&weft__runtime()->table, weft__pid_slot(to));
+    if (peer == NULL || !weft__proc_is_there(peer, to))
+        return false;
+    size = weft__copy_size(term, &refusal);
+    if (__builtin_expect(size == WEFT__COPY_REFUSED, 0))
+        return false;
+    message = weft__message_alloc(here->cache, WEFT__MESSAGE, size);
+    if (__builtin_expect(message == NULL, 0))
+        return false;
+    message->root = weft__copy_into(term, (char *)(message + 1), &message->block.counted);
+    weft__message_post(here, peer, to, message);
+    return true;
+}
+
+static void send_or_exit(weft_term to, weft_term message)
 {
     struct weft__copy_refusal refusal;
     int code;
@@ -93,6 +119,12 @@ void weft_send(weft_term to, weft_term message)
     default:
         weft__proc_badarg("weft_send", "%s is neither a pid, an alias nor a name", weft_inspect(to));
     }
+}
+
+void weft_send(weft_term to, weft_term message)
+{
+    if (__builtin_expect(!send_quick(weft__here(), to, message), 0))
+        send_or_exit(to, message);
 }
 
 /* -- receive ------------------------------------------------------------------------------- */
@@ -152,6 +184,8 @@ static struct weft__message *match_task(struct weft__proc *proc, struct weft__me
 /* The oldest message from `at` on that fits; binds are bound. */
 static struct weft__message *find(struct weft__proc *proc, struct weft__message *at, weft_term pattern)
 {
+    if (pattern.bits == weft_any.bits && at != NULL && at->block.kind == WEFT__MESSAGE)
+        return at;
     while (at != NULL) {
         if (__builtin_expect(at->block.kind == WEFT__MESSAGE_TASK, 0)) {
             struct weft__message *plain = match_task(proc, at, pattern);
@@ -210,12 +244,38 @@ static struct weft__message *wait_for(struct weft__proc *proc, struct weft__mess
     return message;
 }
 
+/* With an empty mailbox and no time-out: the message that comes next, if it
+ * comes alone and fits. NULL: look in the mailbox. */
+static inline struct weft__message *receive_quick(struct weft__proc *proc, weft_term pattern)
+{
+    for (;;) {
+        struct weft__message *message = weft__proc_take_mail(proc);
+
+        if (message != NULL) {
+            if (pattern.bits == weft_any.bits || weft_match_term(message->root, pattern))
+                return message;
+            weft__mailbox_append(proc, message);
+        }
+        if (proc->mailbox.first != NULL)
+            return NULL;
+        weft__proc_wait_for_mail(proc);
+    }
+}
+
 static bool receive(struct weft__proc *proc, weft_term pattern, int64_t timeout_ms, weft_term *out)
 {
     struct weft__message *seen = NULL, *message;
     weft_term root;
 
     weft__proc_obey(proc);
+    if (proc->mailbox.first == NULL && timeout_ms == WEFT_INFINITY &&
+        proc->fiber.kind != WEFT__PROC_GUEST) {
+        message = receive_quick(proc, pattern);
+        if (__builtin_expect(message != NULL, 1)) {
+            give_way(proc);
+            goto received;
+        }
+    }
     if (asks_for_mark(proc, pattern))
         seen = proc->mailbox.mark;
     message = find(proc, seen != NULL ? weft__message_next(seen) : proc->mailbox.first, pattern);
@@ -225,6 +285,7 @@ static bool receive(struct weft__proc *proc, weft_term pattern, int64_t timeout_
     if (message == NULL)
         return false;
     weft__mailbox_remove(proc, message);
+received:
     root = keep_for_scope(proc, message, pattern);
     if (out != NULL)
         *out = root;

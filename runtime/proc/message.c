@@ -5,26 +5,6 @@
 #include "base/slab.h"
 #include "proc/proc.h"
 
-static inline struct weft__message *message_alloc(enum weft__message_kind kind, size_t payload)
-{
-    size_t size = sizeof(struct weft__message) + payload;
-    struct weft__message *message;
-
-    if (__builtin_expect(size > WEFT__BLOCK_MAX, 0))
-        return NULL;
-    message = weft__slab_alloc(weft__here()->cache, size);
-    if (__builtin_expect(message == NULL, 0))
-        return NULL;
-    message->block.counted = NULL;
-    message->block.size = (uint32_t)size;
-    message->block.kind = (uint8_t)kind;
-    message->block.flags = 0;
-    message->from = 0;
-    message->ref = 0;
-    message->root = weft_none;
-    return message;
-}
-
 struct weft__message *weft__message_new(enum weft__message_kind kind, weft_term term,
                                         struct weft__copy_refusal *refusal)
 {
@@ -37,7 +17,7 @@ struct weft__message *weft__message_new(enum weft__message_kind kind, weft_term 
         if (__builtin_expect(size == WEFT__COPY_REFUSED, 0))
             return NULL;
     }
-    message = message_alloc(kind, size);
+    message = weft__message_alloc(weft__here()->cache, kind, size);
     if (message != NULL)
         message->root = weft__copy_into(term, (char *)(message + 1), &message->block.counted);
     return message;
@@ -59,7 +39,7 @@ struct weft__message *weft__message_tuple(enum weft__message_kind kind, const we
             return NULL;
         size += part[i];
     }
-    message = message_alloc(kind, size);
+    message = weft__message_alloc(weft__here()->cache, kind, size);
     if (message == NULL)
         return NULL;
     box = (uint64_t *)(message + 1);

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/slab.h"
 #include "term/copy.h"
 #include "term/region.h"
 #include "term/term.h"
@@ -52,6 +53,28 @@ struct weft__message {
  * (its problem is WEFT__COPY_OK then). */
 struct weft__message *weft__message_new(enum weft__message_kind kind, weft_term term,
                                         struct weft__copy_refusal *refusal);
+/* A message without a root yet, and room for its terms behind it. */
+static inline struct weft__message *weft__message_alloc(struct weft__cache *cache,
+                                                        enum weft__message_kind kind, size_t room)
+{
+    size_t size = sizeof(struct weft__message) + room;
+    struct weft__message *message;
+
+    if (__builtin_expect(size > WEFT__BLOCK_MAX, 0))
+        return NULL;
+    message = (struct weft__message *)weft__slab_alloc(cache, size);
+    if (__builtin_expect(message == NULL, 0))
+        return NULL;
+    message->block.counted = NULL;
+    message->block.size = (uint32_t)size;
+    message->block.kind = (uint8_t)kind;
+    message->block.flags = 0;
+    message->from = 0;
+    message->ref = 0;
+    message->root = weft_none;
+    return message;
+}
+
 #define WEFT__MESSAGE_TUPLE_MAX 8
 /* The same with a tuple of n elements, each copied, as root: the tuple itself
  * need not be built first. */

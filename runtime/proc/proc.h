@@ -23,11 +23,11 @@
  *     PARKED   parked for something else: messages do not wake it
  *     ENDING   its last words: takes no more signals
  *
- *     FREE -> ACTIVE          proc_init                  a new serial is live
- *     ACTIVE -> WAITING       weft__proc_wait's commit   after its stack is left
- *     ACTIVE -> PARKED        the same
- *     WAITING, PARKED -> ACTIVE   weft__proc_wake, by CAS: who wins queues it
- *     ACTIVE -> ENDING -> FREE    weft__proc_end         serial + 1
+ *     FREE -> ACTIVE              begin (life.c)           a new serial is live
+ *     ACTIVE -> WAITING, PARKED   weft__proc_commit_park   after its stack is left
+ *     WAITING, PARKED -> ACTIVE   weft__message_post, set_event: who wins the
+ *                                 CAS queues it
+ *     ACTIVE -> ENDING -> FREE    weft__life_end           serial + 1
  *
  * No lost wake-up. A sender: (1) pushes to the inbox, (2) reads the state. A
  * receiver: (3) sets WAITING, (4) reads the inbox. All four seq_cst: if (2)
@@ -70,6 +70,7 @@ enum weft__state {
 #define WEFT__EVENT_SIGNAL (UINT64_C(1) << 3) /* something in the inbox must be handled even when not in receive */
 #define WEFT__EVENT_TOKEN (UINT64_C(1) << 4)  /* weft__proc_unpark */
 #define WEFT__KILLED (UINT64_C(1) << 5)       /* will end: is_alive says no */
+#define WEFT__QUIET (UINT64_C(1) << 6)        /* killed on purpose by its owner: no report */
 #define WEFT__SERIAL_SHIFT 8
 
 static inline uint64_t weft__state_serial(uint64_t state) { return state >> WEFT__SERIAL_SHIFT; }
@@ -91,6 +92,7 @@ enum {
     WEFT__IS_TASK = 8,        /* tells its end to its parent, under task_ref */
     WEFT__RETURNED = 16,      /* of a task: `reason` is its result */
     WEFT__ENDS = 32,          /* its end is under way */
+    WEFT__PARENT_LINK = 128,  /* of a task: linked with its parent, without a bond */
     WEFT__WAITS = 64          /* inside a wait: what process_info calls waiting */
 };
 
@@ -230,6 +232,8 @@ void weft__proc_enter(struct weft__proc *proc);
 void weft__proc_leave(void);
 /* A fatal signal is on its way that nothing can hold up: is_alive says no. */
 void weft__proc_mark_killed(struct weft__proc *proc, weft_pid pid);
+/* Its owner is about to kill it: nothing to report. A stale pid is no mistake. */
+void weft__proc_mark_quiet(weft_pid pid);
 
 /* -- waiting ------------------------------------------------------------------------- */
 
@@ -237,9 +241,9 @@ void weft__proc_mark_killed(struct weft__proc *proc, weft_pid pid);
  *   a message is in its inbox     (for_mail)
  *   weft__proc_unpark             the token
  *   a signal must be handled
- * or until the timer fires, where timeout_ns >= 0 (< 0: for ever). Handles what
- * came (weft__proc_drain), ends the process when it is doomed, and says whether
- * the time is over. May return for no reason: callers look again. The timer is
+ * or until the timer fires, where timeout_ns >= 0 (< 0: for ever). Ends the
+ * process when it is doomed, and says whether the time is over; messages are
+ * the caller's to drain. May return for no reason: callers look again. The timer is
  * kept over such returns: begin one wait with weft__wait_begin, end it with
  * weft__wait_end. */
 struct weft__wait {
@@ -253,6 +257,9 @@ void weft__wait_begin(struct weft__wait *wait, struct weft__proc *proc, int64_t 
 /* true: go on waiting is possible; false: the time is over. */
 bool weft__wait_once(struct weft__wait *wait, bool for_mail);
 void weft__wait_end(struct weft__wait *wait);
+
+/* The same without a time-out or a wait, not in a guest; may return for no reason. */
+void weft__proc_wait_for_mail(struct weft__proc *proc);
 
 /* Let the process that parks (or will park next) go on. From any thread. A
  * stale pid is no mistake. Never switches. */

@@ -158,7 +158,7 @@ void weft_error(weft_term what)
         weft__copy_fail("weft_error", &refusal);
     reason = weft_tuple(what, weft_empty_list);
     /* A task reports its own end. */
-    if (!(proc->flags & WEFT__IS_TASK))
+    if (proc->fiber.kind != WEFT__PROC_FUNCTION || proc->report == NULL)
         weft__log_report(WEFT_LOG_ERROR, "process crashed",
                          weft_list(weft_tuple(WEFT_ATOM("pid"), proc->pid),
                                    weft_tuple(WEFT_ATOM("reason"), reason)));

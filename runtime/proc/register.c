@@ -38,9 +38,9 @@ int weft_try_register(weft_atom name, weft_pid pid)
     proc = weft__proc_slot(pid);
     if (proc == NULL || !weft__proc_is_there(proc, pid))
         return WEFT_ENOPROC;
-    /* First the process's own word: one name each. Acquire and release, with
-     * whoever takes the name away. */
-    if (!atomic_compare_exchange_strong_explicit(&proc->name, &none, name.bits, memory_order_acq_rel,
+    /* First the process's own word: one name each. Seq_cst: it ends by ENDING,
+     * then a look at the word; here it is the word, then a look at the state. */
+    if (!atomic_compare_exchange_strong_explicit(&proc->name, &none, name.bits, memory_order_seq_cst,
                                                  memory_order_relaxed))
         return WEFT_EEXIST;
     code = weft__name_set(&runtime->names, name.bits, pid.bits);

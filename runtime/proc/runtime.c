@@ -27,8 +27,7 @@
 
 #define STOP_HOOKS_MAX 8
 
-/* The one runtime. Acquire on read, with the release when it is complete. */
-static _Atomic(struct weft__runtime *) the_runtime;
+_Atomic(struct weft__runtime *) weft__the_runtime;
 static pthread_mutex_t start_lock = PTHREAD_MUTEX_INITIALIZER; /* start and stop, one at a time */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static _Atomic bool has_forked;
@@ -38,11 +37,6 @@ static unsigned n_stop_hooks;
 static _Thread_local char error_text[256]; /* never read across a switch: start, run and stop are for threads */
 
 /* -- who asks ------------------------------------------------------------------------ */
-
-struct weft__runtime *weft__runtime(void)
-{
-    return atomic_load_explicit(&the_runtime, memory_order_acquire);
-}
 
 int weft__runtime_missing(void)
 {
@@ -78,7 +72,7 @@ static void in_fork_child(void)
     if (weft__runtime() == NULL)
         return;
     atomic_store_explicit(&has_forked, true, memory_order_relaxed);
-    atomic_store_explicit(&the_runtime, NULL, memory_order_relaxed);
+    atomic_store_explicit(&weft__the_runtime, NULL, memory_order_relaxed);
     /* The thread that forked may be a worker's: it is nobody's here. */
     here->worker = NULL;
     here->cache = NULL;
@@ -174,11 +168,11 @@ static int start(const struct weft_runtime_options *options)
         goto failed;
     memset(runtime->slots, 0, runtime->sched->n_workers * sizeof *runtime->slots);
     /* Before the threads: timers and descriptors may wake processes at once. */
-    atomic_store_explicit(&the_runtime, runtime, memory_order_release);
+    atomic_store_explicit(&weft__the_runtime, runtime, memory_order_release);
     code = weft__sched_start(runtime->sched);
     if (code == 0)
         return 0;
-    atomic_store_explicit(&the_runtime, NULL, memory_order_release);
+    atomic_store_explicit(&weft__the_runtime, NULL, memory_order_release);
 failed:
     destroy(runtime);
     return fail(code, "weft_runtime_start: %s", weft_error_text(code));
@@ -312,6 +306,20 @@ static int64_t n_guests(struct weft__runtime *runtime)
     return n;
 }
 
+static bool is_one_alive(struct weft__runtime *runtime)
+{
+    size_t n = atomic_load_explicit(&runtime->table.n_used, memory_order_acquire);
+
+    for (size_t i = 0; i < n; i++) {
+        struct weft__proc *proc = &runtime->table.base[i];
+        uint64_t state = atomic_load_explicit(&proc->state, memory_order_acquire);
+
+        if ((state & WEFT__STATE_MASK) != WEFT__FREE && proc->fiber.kind != WEFT__PROC_GUEST)
+            return true;
+    }
+    return false;
+}
+
 /* true: none but guests is left. */
 static bool wait_for_ends(struct weft__runtime *runtime, int64_t deadline_ns)
 {
@@ -320,7 +328,8 @@ static bool wait_for_ends(struct weft__runtime *runtime, int64_t deadline_ns)
         int64_t left_ns = deadline_ns - weft__clock_ns();
         struct timespec pause = {0, 5000000};
 
-        if (weft__runtime_n_alive(runtime) <= n_guests(runtime))
+        /* The sum is no snapshot, so it only says when to look. */
+        if (weft__runtime_n_alive(runtime) <= n_guests(runtime) && !is_one_alive(runtime))
             return true;
         if (left_ns <= 0)
             return false;
@@ -375,7 +384,7 @@ static int stop(struct weft__runtime *runtime, int64_t timeout_ms)
     for (size_t i = 0, n = atomic_load(&runtime->table.n_used); i < n; i++)
         weft__signal_drop_inbox(&runtime->table.base[i]); /* what late senders left */
     weft__log_tell();
-    atomic_store_explicit(&the_runtime, NULL, memory_order_release);
+    atomic_store_explicit(&weft__the_runtime, NULL, memory_order_release);
     weft__here()->proc = NULL;
     destroy(runtime);
     return 0;

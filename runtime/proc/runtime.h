@@ -20,9 +20,14 @@ struct weft__runtime {
     struct weft__guest *guests;      /* all that live */
 };
 
-/* The runtime that runs, or NULL: none, or this is the child of a fork. Two
- * loads and a branch. */
-struct weft__runtime *weft__runtime(void);
+extern _Atomic(struct weft__runtime *) weft__the_runtime;
+
+/* The runtime that runs, or NULL: none, or this is the child of a fork. */
+static inline struct weft__runtime *weft__runtime(void)
+{
+    /* Acquire, with the release when it is complete. */
+    return atomic_load_explicit(&weft__the_runtime, memory_order_acquire);
+}
 
 /* Why there is none: WEFT_ESTOPPED or WEFT_EFORKED. */
 int weft__runtime_missing(void);

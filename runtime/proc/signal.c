@@ -72,8 +72,6 @@ void weft__signal_exit_by_link(struct weft__proc *proc, weft_pid to)
 {
     bool is_value = (proc->flags & (WEFT__IS_TASK | WEFT__RETURNED)) == (WEFT__IS_TASK | WEFT__RETURNED);
 
-    if ((proc->flags & WEFT__IS_TASK) && to.bits == proc->parent.bits)
-        return; /* its TASK_END says so */
     send(to, exit_new(proc->pid, is_value ? WEFT_ATOM("normal") : proc->reason, true));
 }
 
@@ -195,11 +193,9 @@ static void drop(struct weft__message *message, weft_term reason)
     weft__message_free(message);
 }
 
-/* All of the inbox, oldest first. */
-static struct weft__message *take_inbox(struct weft__proc *proc)
+/* Newest first to oldest first. */
+static struct weft__message *turn_round(struct weft__message *newest)
 {
-    /* Acquire, with the senders' release: what they wrote is there. */
-    struct weft__message *newest = atomic_exchange_explicit(&proc->inbox, NULL, memory_order_acquire);
     struct weft__message *oldest = NULL;
 
     while (newest != NULL) {
@@ -210,6 +206,13 @@ static struct weft__message *take_inbox(struct weft__proc *proc)
         newest = next;
     }
     return oldest;
+}
+
+/* All of the inbox, oldest first. */
+static struct weft__message *take_inbox(struct weft__proc *proc)
+{
+    /* Acquire, with the senders' release: what they wrote is there. */
+    return turn_round(atomic_exchange_explicit(&proc->inbox, NULL, memory_order_acquire));
 }
 
 void weft__signal_drop_inbox(struct weft__proc *proc)
@@ -238,19 +241,37 @@ static void doom(struct weft__proc *proc, struct weft__message *message, weft_te
     atomic_fetch_or_explicit(&proc->state, WEFT__KILLED, memory_order_relaxed);
 }
 
+static bool is_linked_parent(const struct weft__proc *proc, uint64_t peer)
+{
+    return (proc->flags & WEFT__PARENT_LINK) != 0 && peer == proc->parent.bits;
+}
+
+/* The link with a peer goes; false: there was none. */
+static bool take_link(struct weft__proc *proc, uint64_t peer)
+{
+    struct weft__bond *bond;
+
+    if (is_linked_parent(proc, peer)) {
+        proc->flags &= ~(uint32_t)WEFT__PARENT_LINK;
+        return true;
+    }
+    bond = weft__bond_find(proc, peer);
+    if (bond == NULL)
+        return false;
+    weft__bond_remove(proc, bond);
+    return true;
+}
+
 static void on_exit_signal(struct weft__proc *proc, struct weft__message *message)
 {
     weft_term reason = weft_tuple_at(message->root, 2);
     bool by_link = (message->block.flags & WEFT__BY_LINK) != 0;
 
     if (by_link) {
-        struct weft__bond *bond = weft__bond_find(proc, message->from);
-
-        if (bond == NULL) { /* unlinked since */
+        if (!take_link(proc, message->from)) { /* unlinked since */
             weft__message_free(message);
             return;
         }
-        weft__bond_remove(proc, bond);
     } else if (reason.bits == WEFT_ATOM("kill").bits) {
         doom(proc, message, WEFT_ATOM("killed"));
         return;
@@ -308,7 +329,7 @@ static void on_alias(struct weft__proc *proc, struct weft__message *message)
 
 static void on_link(struct weft__proc *proc, struct weft__message *message)
 {
-    while (weft__bond_find(proc, message->from) == NULL &&
+    while (!is_linked_parent(proc, message->from) && weft__bond_find(proc, message->from) == NULL &&
            weft__bond_add(proc, WEFT__BOND_LINK, message->from, message->from) == NULL)
         sched_yield();
     weft__message_free(message);
@@ -321,12 +342,23 @@ static void on_monitor(struct weft__proc *proc, struct weft__message *message)
     weft__message_free(message);
 }
 
-static void on_unbond(struct weft__proc *proc, struct weft__message *message, uint64_t key,
-                      enum weft__bond_kind kind)
+static void on_unlink(struct weft__proc *proc, struct weft__message *message)
 {
-    struct weft__bond *bond = weft__bond_find(proc, key);
+    struct weft__bond *bond;
 
-    if (bond != NULL && bond->kind == kind)
+    take_link(proc, message->from);
+    /* A task may unlink its owner. */
+    bond = weft__bond_find_task(proc, message->from);
+    if (bond != NULL)
+        bond->is_linked = false;
+    weft__message_free(message);
+}
+
+static void on_demonitor(struct weft__proc *proc, struct weft__message *message)
+{
+    struct weft__bond *bond = weft__bond_find(proc, message->ref);
+
+    if (bond != NULL && bond->kind == WEFT__BOND_WATCHER)
         weft__bond_remove(proc, bond);
     weft__message_free(message);
 }
@@ -357,14 +389,14 @@ static void on_reply(struct weft__proc *proc, struct weft__message *message)
 }
 
 /* The link part of a task's end. is_quiet: no {:EXIT, ...} for one that traps. */
-static void task_link_part(struct weft__proc *proc, struct weft__message *message, bool is_quiet)
+static void task_link_part(struct weft__proc *proc, struct weft__bond *bond,
+                           struct weft__message *message, bool is_quiet)
 {
-    struct weft__bond *link = weft__bond_find(proc, message->from);
     weft_term reason = message->block.flags & WEFT__HAS_VALUE ? WEFT_ATOM("normal") : message->root;
 
-    if (link == NULL)
+    if (!bond->is_linked)
         return;
-    weft__bond_remove(proc, link);
+    bond->is_linked = false;
     if (proc->flags & WEFT__TRAPS) {
         if (!is_quiet) {
             struct weft__message *exit = exit_new(weft__term(message->from), reason, true);
@@ -384,25 +416,27 @@ static void task_link_part(struct weft__proc *proc, struct weft__message *messag
 static void on_task_end(struct weft__proc *proc, struct weft__message *message)
 {
     struct weft__bond *bond = weft__bond_find(proc, message->ref);
-    bool is_mine = bond != NULL && bond->kind == WEFT__BOND_TASK;
 
-    if (!is_mine || bond->is_silent) {
-        task_link_part(proc, message, is_mine);
-        if (is_mine)
-            weft__bond_remove(proc, bond);
+    if (bond == NULL || bond->kind != WEFT__BOND_TASK) {
+        weft__message_free(message);
+        return;
+    }
+    if (bond->is_silent) {
+        task_link_part(proc, bond, message, true);
+        weft__bond_remove(proc, bond);
         weft__message_free(message);
         return;
     }
     bond->is_done = true;
     bond->message = message;
     if (bond->collector != NULL) {
-        task_link_part(proc, message, true);
+        task_link_part(proc, bond, message, true);
         bond->collector->ended(bond->collector, proc, bond);
         return;
     }
     message->block.kind = WEFT__MESSAGE_TASK;
     weft__mailbox_append(proc, message);
-    task_link_part(proc, message, false);
+    task_link_part(proc, bond, message, false);
 }
 
 static void act(struct weft__proc *proc, struct weft__message *message)
@@ -425,13 +459,13 @@ static void act(struct weft__proc *proc, struct weft__message *message)
         on_link(proc, message);
         break;
     case WEFT__SIGNAL_UNLINK:
-        on_unbond(proc, message, message->from, WEFT__BOND_LINK);
+        on_unlink(proc, message);
         break;
     case WEFT__SIGNAL_MONITOR:
         on_monitor(proc, message);
         break;
     case WEFT__SIGNAL_DEMONITOR:
-        on_unbond(proc, message, message->ref, WEFT__BOND_WATCHER);
+        on_demonitor(proc, message);
         break;
     case WEFT__SIGNAL_DOWN:
         on_down(proc, message);
@@ -445,11 +479,11 @@ static void act(struct weft__proc *proc, struct weft__message *message)
     }
 }
 
-static void drain_once(struct weft__proc *proc)
+static void take_in(struct weft__proc *proc, struct weft__message *message)
 {
-    struct weft__message *message, *next;
+    struct weft__message *next;
 
-    for (message = take_inbox(proc); message != NULL; message = next) {
+    for (; message != NULL; message = next) {
         next = weft__message_next(message);
         if (__builtin_expect(message->to == proc->pid.bits, 1)) {
             if (__builtin_expect(message->block.kind == WEFT__MESSAGE, 1))
@@ -464,14 +498,31 @@ static void drain_once(struct weft__proc *proc)
 
 void weft__proc_drain(struct weft__proc *proc)
 {
-    while (atomic_load_explicit(&proc->inbox, memory_order_relaxed) != NULL) {
-        drain_once(proc);
+    do {
+        if (weft__proc_has_inbox(proc))
+            take_in(proc, take_inbox(proc));
         if ((atomic_load_explicit(&proc->state, memory_order_relaxed) & WEFT__EVENT_SIGNAL) == 0)
             return;
         /* Only now, since is_alive takes the bit for "something undecided
-         * waits"; then look again: seq_cst, against the senders' push and set. */
+         * waits"; then look again: seq_cst, against the senders' push and set.
+         * It may stand for what was drained before it was set; left there, it
+         * would let no park commit. */
         atomic_fetch_and_explicit(&proc->state, ~WEFT__EVENT_SIGNAL, memory_order_seq_cst);
-    }
+    } while (atomic_load_explicit(&proc->inbox, memory_order_seq_cst) != NULL);
+}
+
+struct weft__message *weft__proc_take_mail(struct weft__proc *proc)
+{
+    struct weft__message *newest;
+
+    if (!weft__proc_has_inbox(proc))
+        return NULL;
+    newest = atomic_exchange_explicit(&proc->inbox, NULL, memory_order_acquire); /* as take_inbox */
+    if (__builtin_expect(newest->block.next == NULL && newest->block.kind == WEFT__MESSAGE &&
+                             newest->to == proc->pid.bits, 1))
+        return newest;
+    take_in(proc, turn_round(newest));
+    return NULL;
 }
 
 /* -- task ends in the mailbox ------------------------------------------------------------------ */

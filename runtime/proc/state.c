@@ -5,18 +5,11 @@
 #include "base/here.h"
 #include "proc/guest.h"
 #include "proc/message.h"
+#include "proc/post.h"
 #include "proc/proc.h"
 #include "proc/runtime.h"
 
 /* -- waking --------------------------------------------------------------------- */
-
-static void make_ready(struct weft__proc *proc)
-{
-    if (proc->fiber.kind == WEFT__PROC_GUEST)
-        weft__guest_wake(proc);
-    else
-        weft__fiber_ready(weft__runtime()->sched, &proc->fiber, WEFT__READY_NEXT);
-}
 
 /* Set event bits; when the process is parked, it goes on. false: it is not
  * there (any more). */
@@ -39,7 +32,7 @@ static bool set_event(struct weft__proc *proc, uint64_t serial, uint64_t event)
     } while (!atomic_compare_exchange_weak_explicit(&proc->state, &state, next,
                                                     memory_order_seq_cst, memory_order_seq_cst));
     if ((state & WEFT__STATE_MASK) != WEFT__ACTIVE)
-        make_ready(proc);
+        weft__proc_make_ready(weft__here(), proc);
     return true;
 }
 
@@ -56,6 +49,14 @@ void weft__proc_mark_killed(struct weft__proc *proc, weft_pid pid)
     set_event(proc, weft__pid_serial(pid), WEFT__KILLED | WEFT__EVENT_SIGNAL);
 }
 
+void weft__proc_mark_quiet(weft_pid pid)
+{
+    struct weft__proc *proc = weft__proc_slot(pid);
+
+    if (proc != NULL)
+        set_event(proc, weft__pid_serial(pid), WEFT__QUIET);
+}
+
 bool weft__proc_take_token(struct weft__proc *proc)
 {
     /* Relaxed look, then take: only the process clears it. */
@@ -69,33 +70,16 @@ bool weft__proc_take_token(struct weft__proc *proc)
 
 bool weft__message_send(struct weft__proc *to, weft_pid pid, struct weft__message *message)
 {
-    struct weft__message *newest = atomic_load_explicit(&to->inbox, memory_order_relaxed);
     enum weft__message_kind kind = message->block.kind;
-    uint64_t serial = weft__pid_serial(pid), state;
+    /* These are looked at wherever the process is parked: a question, an exit
+     * signal, and a task's end without a value, which may end its owner. */
+    bool is_urgent = kind == WEFT__SIGNAL_EXIT || kind == WEFT__SIGNAL_INFO ||
+                     (kind == WEFT__SIGNAL_TASK_END && !(message->block.flags & WEFT__HAS_VALUE));
+    bool is_there = weft__message_post(weft__here(), to, pid, message);
 
-    message->to = pid.bits;
-    do {
-        message->block.next = newest != NULL ? &newest->block : NULL;
-        /* Seq_cst: (1) of the wake-up protocol; it releases the message too. */
-    } while (!atomic_compare_exchange_weak_explicit(&to->inbox, &newest, message,
-                                                    memory_order_seq_cst, memory_order_relaxed));
-    if (kind == WEFT__SIGNAL_EXIT || kind == WEFT__SIGNAL_INFO)
-        return set_event(to, serial, WEFT__EVENT_SIGNAL);
-    state = atomic_load_explicit(&to->state, memory_order_seq_cst); /* (2) */
-    for (;;) {
-        uint64_t run = state & WEFT__STATE_MASK;
-
-        if (weft__state_serial(state) != serial || run == WEFT__FREE || run == WEFT__ENDING)
-            return false;
-        if (run != WEFT__WAITING)
-            return true;
-        if (atomic_compare_exchange_weak_explicit(&to->state, &state,
-                                                  (state & ~WEFT__STATE_MASK) | WEFT__ACTIVE,
-                                                  memory_order_seq_cst, memory_order_seq_cst)) {
-            make_ready(to);
-            return true;
-        }
-    }
+    if (is_there && is_urgent)
+        return set_event(to, weft__pid_serial(pid), WEFT__EVENT_SIGNAL);
+    return is_there;
 }
 
 /* -- parking ------------------------------------------------------------------------- */
@@ -166,6 +150,15 @@ static void park(struct weft__proc *proc, bool for_mail)
      * clears them. */
     weft__fiber_park(for_mail ? commit_waiting : commit_parked);
     weft__proc_enter(proc);
+}
+
+void weft__proc_wait_for_mail(struct weft__proc *proc)
+{
+    proc->flags |= WEFT__WAITS;
+    park(proc, true);
+    weft__proc_take_token(proc);
+    weft__proc_obey(proc);
+    proc->flags &= ~(uint32_t)WEFT__WAITS;
 }
 
 /* -- waiting with a time-out ------------------------------------------------------------ */

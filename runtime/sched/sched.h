@@ -111,7 +111,7 @@ struct weft__sched {
         _Atomic uint32_t n_searching;
         struct weft__spin lock;
         struct weft__worker *asleep;    /* newest first */
-        bool has_poller;                /* one of them sleeps in the poller */
+        _Atomic bool has_poller;        /* one of them sleeps in the poller; written under the lock */
     } idle;
 
     /* carrier.c */
@@ -189,6 +189,20 @@ static inline void weft__worker_add_sticky(struct weft__worker *worker, int32_t 
     /* Relaxed: a blocking call that misses one that begins right now hands on
      * a worker on which that one has not run. */
     atomic_fetch_add_explicit(&worker->n_sticky, by, memory_order_relaxed);
+}
+
+/* WEFT__READY_NEXT by the thread that carries worker (or NULL), in the usual
+ * case: run-next is free. false: nothing happened. */
+static inline bool weft__fiber_ready_quick(struct weft__worker *worker, struct weft__fiber *fiber)
+{
+    if (worker == NULL || fiber->is_sticky || fiber->priority != WEFT__PRIORITY_NORMAL ||
+        atomic_load_explicit(&worker->queue.next, memory_order_relaxed) != NULL)
+        return false;
+    fiber->home = worker->index;
+    /* Only the owner fills it, so it is still empty. Release: the thief that
+     * takes it sees the fiber. */
+    atomic_store_explicit(&worker->queue.next, fiber, memory_order_release);
+    return true;
 }
 
 /* Has the fiber that runs there had it for so long that others should? */
