@@ -52,7 +52,7 @@ int weft__fd_own(int fd);
 /* weft_close, in a loop over descriptors that nobody else can have. */
 int weft__fd_close(int fd);
 
-/* io.c: drop what a process was promised; it ends. */
+/* notice.c: drop what a process was promised; it ends. */
 void weft__notices_end(struct weft__io *io);
 
 #endif
