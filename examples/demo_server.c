@@ -60,7 +60,8 @@ static size_t read_head(struct connection *connection)
             return 0;
         n = weft_read(connection->fd, connection->head + connection->n_read, HEAD_MAX - connection->n_read,
                       connection->server->options.idle_ms);
-        if (n <= 0)
+        /* A client that speaks TLS waits for an answer, and so would we. */
+        if (n <= 0 || (unsigned char)connection->head[0] < ' ')
             return 0;
         connection->n_read += (size_t)n;
     }
