@@ -21,6 +21,7 @@
 #include "base/assert.h"
 #include "base/here.h"
 #include "proc/bond.h"
+#include "proc/catch.h"
 #include "proc/guest.h"
 #include "proc/message.h"
 #include "proc/owned.h"
@@ -227,6 +228,7 @@ _Noreturn void weft__proc_exit(struct weft__proc *proc, weft_term reason)
         weft__blocking_leave();
         weft__proc_enter(proc);
     }
+    weft__catch_throw(proc, reason);
     if (proc->flags & WEFT__ENDS)
         /* In a defer: that one is over, the others and the end go on. */
         weft_log_error("a function given to weft_defer ended: %s", weft_inspect(reason));

@@ -142,6 +142,7 @@ struct weft__extra {
     weft_term dictionary;      /* a kept map, or weft_none */
     weft_term callers;         /* a kept list of pids: who this works for; or weft_none */
     weft_term initial_call;    /* kept; for reports */
+    struct weft__catch *catcher; /* the innermost, in the process's frames; or NULL */
 };
 
 /* -- life -------------------------------------------------------------------------- */

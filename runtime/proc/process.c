@@ -4,6 +4,7 @@
 #include "base/here.h"
 #include "base/options.h"
 #include "proc/log.h"
+#include "proc/catch.h"
 #include "proc/proc.h"
 #include "proc/runtime.h"
 #include "term/copy.h"
@@ -157,8 +158,8 @@ void weft_error(weft_term what)
     if (weft__copy_size(what, &refusal) == WEFT__COPY_REFUSED)
         weft__copy_fail("weft_error", &refusal);
     reason = weft_tuple(what, weft_empty_list);
-    /* A task reports its own end. */
-    if (proc->fiber.kind != WEFT__PROC_FUNCTION || proc->report == NULL)
+    /* A task reports its own end; what is caught, who caught it. */
+    if (!weft__catch_is_open(proc) && (proc->fiber.kind != WEFT__PROC_FUNCTION || proc->report == NULL))
         weft__log_report(WEFT_LOG_ERROR, "process crashed",
                          weft_list(weft_tuple(WEFT_ATOM("pid"), proc->pid),
                                    weft_tuple(WEFT_ATOM("reason"), reason)));
