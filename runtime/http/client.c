@@ -26,6 +26,7 @@
 
 /* One call: what is asked next, which redirects change. */
 struct request {
+    const char *call;       /* the public one, for mistakes */
     struct weft_http_options options;
     const char *method;
     weft_term url;          /* of the caller; or built for a redirect */
@@ -38,10 +39,10 @@ struct request {
 
 /* -- mistakes ------------------------------------------------------------------------- */
 
-WEFT__NORETURN __attribute__((format(printf, 1, 2))) static void mistake(const char *format, ...)
+WEFT__NORETURN __attribute__((format(printf, 2, 3))) static void mistake(const char *call, const char *format, ...)
 {
-    char text[300] = "weft_http_request: ";
-    size_t used = strlen(text);
+    char text[300];
+    size_t used = (size_t)snprintf(text, sizeof text, "%s: ", call);
     va_list arguments;
 
     va_start(arguments, format);
@@ -55,33 +56,33 @@ static bool is_token(const char *text)
     return *text != '\0' && text[strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")] == '\0';
 }
 
-static void check_headers(weft_term headers)
+static void check_headers(const char *call, weft_term headers)
 {
     if (weft_is_none(headers))
         return;
     if (!weft_is_list(headers))
-        mistake(".headers is no list");
+        mistake(call, ".headers is no list");
     weft_list_each (header, headers)
         if (!weft_is_tuple(header) || weft_tuple_size(header) != 2 || !weft_is_bin(weft_tuple_at(header, 0)) ||
             !weft_is_bin(weft_tuple_at(header, 1)))
-            mistake(".headers: %s is no {name, value} of two binaries", weft_inspect(header, .max_bytes = 80));
+            mistake(call, ".headers: %s is no {name, value} of two binaries", weft_inspect(header, .max_bytes = 80));
 }
 
-static void check_options(const struct weft_http_options *options)
+static void check_options(const char *call, const struct weft_http_options *options)
 {
     if (!weft_is_bin(options->url))
-        mistake(".url is no binary: %s", weft_inspect(options->url, .max_bytes = 80));
+        mistake(call, ".url is no binary: %s", weft_inspect(options->url, .max_bytes = 80));
     if (options->method == NULL || !is_token(options->method) || strlen(options->method) > 32)
-        mistake(".method is not a word of letters, digits, - and _, at most 32");
-    check_headers(options->headers);
+        mistake(call, ".method is not a word of letters, digits, - and _, at most 32");
+    check_headers(call, options->headers);
     if (!weft_is_none(options->body) && !weft_is_bin(options->body))
-        mistake(".body is no binary");
+        mistake(call, ".body is no binary");
     if (options->timeout_ms < 0)
-        mistake(".timeout_ms is negative (%lld)", (long long)options->timeout_ms);
+        mistake(call, ".timeout_ms is negative (%lld)", (long long)options->timeout_ms);
     if (options->connect_timeout_ms < 0)
-        mistake(".connect_timeout_ms is negative (%lld)", (long long)options->connect_timeout_ms);
+        mistake(call, ".connect_timeout_ms is negative (%lld)", (long long)options->connect_timeout_ms);
     if (options->follow_redirects < 0)
-        mistake(".follow_redirects is negative (%lld)", (long long)options->follow_redirects);
+        mistake(call, ".follow_redirects is negative (%lld)", (long long)options->follow_redirects);
 }
 
 /* -- a transfer made from a request ------------------------------------------------------ */
@@ -429,7 +430,7 @@ static weft_http_response run(struct request *request)
         response.error = weft__http_error(WEFT_ATOM("stopped"), "the runtime is not running");
         return response;
     }
-    check_options(&request->options);
+    check_options(request->call, &request->options);
     request->start_ns = weft_monotonic_ns();
     request->until_ms = WEFT_INFINITY;
     if (request->options.timeout_ms < WEFT_INFINITY - request->start_ns / 1000000)
@@ -444,9 +445,9 @@ static weft_http_response run(struct request *request)
 /* -- the public calls ---------------------------------------------------------------------------- */
 
 /* The caller's options; fields that it does not know yet keep their defaults. */
-static struct request request_of(const struct weft_http_options *options)
+static struct request request_of(const char *call, const struct weft_http_options *options)
 {
-    struct request request = {.options = {WEFT_HTTP_DEFAULTS}};
+    struct request request = {.call = call, .options = {WEFT_HTTP_DEFAULTS}};
     size_t size = options->size < sizeof request.options ? options->size : sizeof request.options;
 
     memcpy(&request.options, options, size);
@@ -458,14 +459,14 @@ static struct request request_of(const struct weft_http_options *options)
 
 weft_http_response weft_http_request_opt(const struct weft_http_options *options)
 {
-    struct request request = request_of(options);
+    struct request request = request_of("weft_http_request", options);
 
     return run(&request);
 }
 
 weft_http_response weft_http_get_opt(weft_term url, const struct weft_http_options *options)
 {
-    struct request request = request_of(options);
+    struct request request = request_of("weft_http_get", options);
 
     request.options.url = request.url = url;
     return run(&request);

@@ -1,9 +1,12 @@
 #include "http/driver.h"
 
 #include <curl/curl.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "http/easy.h"
 #include "http/sockets.h"
@@ -324,9 +327,39 @@ static long max_connections(void)
     return max > 8 ? max : 8;
 }
 
+static void close_on_exec(int fd)
+{
+    int domain = 0, flags = fcntl(fd, F_GETFD);
+    socklen_t size = sizeof domain;
+
+    if (flags >= 0 && getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX)
+        fcntl(fd, F_SETFD, flags | FD_CLOEXEC);
+}
+
+/* curl's handle holds a pair of sockets, to be woken by, which every program
+ * started from here would inherit. It tells nobody their numbers; but they are
+ * the lowest two that were free. Another thread may take one at that moment:
+ * so what is there is looked at, and then at worst the pair stays as it was. */
+static CURLM *multi_init(int any_fd)
+{
+    int lowest = fcntl(any_fd, F_DUPFD_CLOEXEC, 0), next = fcntl(any_fd, F_DUPFD_CLOEXEC, 0);
+    CURLM *multi;
+
+    if (lowest >= 0)
+        close(lowest);
+    if (next >= 0)
+        close(next);
+    multi = curl_multi_init();
+    if (multi != NULL) {
+        close_on_exec(lowest);
+        close_on_exec(next);
+    }
+    return multi;
+}
+
 static CURLM *multi_new(struct driver *driver)
 {
-    CURLM *multi = curl_multi_init();
+    CURLM *multi = multi_init(driver->sockets.epoll);
     long max = max_connections();
 
     if (multi == NULL)

@@ -1,9 +1,12 @@
 #include "http/easy.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "weft/error.h"
 
 #define USER_AGENT "weft/0.1"
 #define MAX_FREE 256      /* handles, some 6 KiB each */
@@ -28,10 +31,14 @@ static size_t take_body(char *data, size_t size, size_t n, void *arg)
  * is left to us. */
 static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
+    struct weft__http_easy *easy = arg;
     int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 
     (void)purpose;
-    weft__http_sockets_opened(arg, fd);
+    if (fd < 0)
+        easy->no_socket = errno;
+    else
+        weft__http_sockets_opened(easy->sockets, fd);
     return fd;
 }
 
@@ -67,7 +74,7 @@ static void set_up(struct weft__http_easy *easy)
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_body);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, easy);
     curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, open_socket);
-    curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, easy->sockets);
+    curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, easy);
     curl_easy_setopt(curl, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
     curl_easy_setopt(curl, CURLOPT_CLOSESOCKETDATA, easy->sockets);
     curl_easy_setopt(curl, CURLOPT_RESOLVER_START_FUNCTION, may_resolve);
@@ -199,6 +206,7 @@ struct weft__http_easy *weft__http_easy_take(struct weft__http_easy_pool *pool,
     }
     easy->transfer = transfer;
     easy->was_unresolved = false;
+    easy->no_socket = 0;
     easy->error[0] = '\0';
     code = set_common(easy, transfer);
     if (code == CURLE_OK && is_special(transfer, body))
@@ -250,6 +258,17 @@ static int64_t time_of(CURL *curl, CURLINFO info)
     return (int64_t)us;
 }
 
+/* curl says of a socket that it did not get just that it could not connect. */
+static const char *words_of(const struct weft__http_easy *easy, CURLcode code)
+{
+    bool is_short = easy->no_socket == EMFILE || easy->no_socket == ENFILE || easy->no_socket == ENOBUFS ||
+                    easy->no_socket == ENOMEM;
+
+    if (code == CURLE_COULDNT_CONNECT && is_short)
+        return weft_error_text(-easy->no_socket);
+    return easy->error[0] ? easy->error : curl_easy_strerror(code);
+}
+
 void weft__http_easy_note(struct weft__http_easy *easy, CURLcode code)
 {
     struct weft__http_transfer *transfer = easy->transfer;
@@ -262,7 +281,7 @@ void weft__http_easy_note(struct weft__http_easy *easy, CURLcode code)
     if (transfer->asked.is_tls)
         transfer->came.tls_us = time_of(easy->curl, CURLINFO_APPCONNECT_TIME_T);
     if (code != CURLE_OK) {
-        transfer->came.error = strdup(easy->error[0] ? easy->error : curl_easy_strerror(code));
+        transfer->came.error = strdup(words_of(easy, code));
         return;
     }
     if (transfer->came.status >= 300 && transfer->came.status <= 399) {

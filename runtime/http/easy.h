@@ -24,6 +24,7 @@ struct weft__http_easy {
     bool is_plain;                        /* only the URL and what is below was changed */
     bool is_multiplexed, has_names, has_connect_timeout;
     bool was_unresolved;                  /* curl wanted to resolve by itself and was told no */
+    int no_socket;                        /* errno of a socket that could not be had, or 0 */
     char error[CURL_ERROR_SIZE];
 };
 

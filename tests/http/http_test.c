@@ -2,7 +2,9 @@
  * world fails. */
 #include <arpa/inet.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -390,16 +392,31 @@ static weft_term get_with_odd_headers(weft_term arg)
     return weft_http_get(arg, .headers = weft_list(weft_int(1))).body;
 }
 
+PROCESS_TEST(without_a_free_descriptor_the_error_says_so)
+{
+    struct rlimit limit;
+    int lowest;
+
+    serve();
+    check(weft_http_get(at("/bytes/1")).ok);
+    lowest = dup(0);
+    close(lowest);
+    check_int(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit.rlim_cur = (rlim_t)lowest;
+    check_int(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    check_has(check_error(weft_http_get(weft_str("http://127.0.0.2:1/")), "connect"), "too many open files");
+}
+
 PROCESS_TEST(a_mistake_ends_the_caller_with_a_reason_that_names_it)
 {
     static const struct {
         weft_fn *fn;
         const char *words;
     } mistakes[] = {
-        {get_with_negative_timeout, "timeout_ms is negative (-5)"},
-        {get_an_integer, ".url is no binary: 3"},
-        {request_with_odd_method, ".method"},
-        {get_with_odd_headers, ".headers: 1"},
+        {get_with_negative_timeout, "weft_http_get: .timeout_ms is negative (-5)"},
+        {get_an_integer, "weft_http_get: .url is no binary: 3"},
+        {request_with_odd_method, "weft_http_request: .method"},
+        {get_with_odd_headers, "weft_http_get: .headers: 1"},
     };
 
     for (size_t i = 0; i < COUNT(mistakes); i++) {
@@ -408,7 +425,6 @@ PROCESS_TEST(a_mistake_ends_the_caller_with_a_reason_that_names_it)
 
         weft_spawn(mistakes[i].fn, weft_str("http://127.0.0.1/"), .monitor = &down);
         weft_match(await_down(down), weft_tuple(A(badarg), weft_bind_text(&text)));
-        check_has(text, "weft_http_request: ");
         check_has(text, mistakes[i].words);
     }
 }
@@ -592,6 +608,28 @@ static int n_open_files(void)
         n++;
     closedir(dir);
     return n;
+}
+
+/* Descriptors from 3 on that a program started now would inherit. */
+static int n_inherited(void)
+{
+    int n = 0;
+
+    for (int fd = 3; fd < 1024; fd++) {
+        int flags = fcntl(fd, F_GETFD);
+
+        n += flags >= 0 && (flags & FD_CLOEXEC) == 0;
+    }
+    return n;
+}
+
+PROCESS_TEST(no_descriptor_of_the_client_is_inherited_by_a_program_that_is_started)
+{
+    int before = n_inherited();
+
+    serve();
+    check(weft_http_get(at("/bytes/10")).ok);
+    check_int(n_inherited(), before);
 }
 
 static weft_term fetch_some(weft_term arg)
