@@ -24,8 +24,8 @@ static const char usage[] =
     "  -h, --help             this\n"
     "\n"
     "Exit status: 0 all were fetched (the demo: just those failed that had to),\n"
-    "1 some failed, or answered with a status of 400 or more, 2 a mistake in the\n"
-    "arguments, 130 stopped by Ctrl-C.\n";
+    "1 some failed, or answered with a status of 400 or more, or the lines could not\n"
+    "be written, 2 a mistake in the arguments, 130 stopped by Ctrl-C.\n";
 
 static int mistake(const char *what, const char *detail)
 {

@@ -54,20 +54,42 @@ static void clear_progress(const struct fetch_report *report)
         fputs("\r\033[K", stderr);
 }
 
-/* Text as a JSON string. What is not UTF-8 was escaped by nobody, so bytes
- * beyond ASCII are, one by one. */
+/* Bytes of the UTF-8 character at text and its number; 0: it is none. */
+static size_t utf8_decode(const char *text, uint32_t *code)
+{
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    const unsigned char *byte = (const unsigned char *)text;
+    size_t size = *byte < 0x80 ? 1 : *byte < 0xc0 ? 0 : *byte < 0xe0 ? 2 : *byte < 0xf0 ? 3 : *byte < 0xf8 ? 4 : 0;
+
+    *code = size == 1 ? *byte : *byte & (0x7fU >> size);
+    for (size_t i = 1; i < size; i++) {
+        if ((byte[i] & 0xc0) != 0x80) /* the NUL at the end, too */
+            return 0;
+        *code = *code << 6 | (byte[i] & 0x3f);
+    }
+    return size != 0 && *code >= least[size] && *code <= 0x10ffff && *code >> 11 != 0x1b ? size : 0;
+}
+
+/* Text as a JSON string. Bytes that are no UTF-8 are written as if they were
+ * Latin-1: the line stays JSON whatever a stranger sent. */
 static void put_json(const char *text)
 {
     putchar('"');
-    for (; *text != '\0'; text++) {
-        unsigned char c = (unsigned char)*text;
+    while (*text != '\0') {
+        uint32_t code;
+        size_t size = utf8_decode(text, &code);
 
-        if (c == '"' || c == '\\')
-            printf("\\%c", c);
-        else if (c < 32 || c >= 127)
-            printf("\\u%04x", c);
+        if (size == 0) {
+            code = (unsigned char)*text;
+            size = 1;
+        }
+        if (code == '"' || code == '\\')
+            printf("\\%c", (char)code);
+        else if (code < 32 || (size == 1 && code >= 127))
+            printf("\\u%04x", code);
         else
-            putchar(c);
+            fwrite(text, 1, size, stdout);
+        text += size;
     }
     putchar('"');
 }
@@ -90,8 +112,16 @@ static void put_json_line(const struct fetch_result *result)
 /* A URL or text of a stranger must not move the cursor. */
 static void put_plain(const char *text)
 {
-    for (; *text != '\0'; text++)
-        putchar((unsigned char)*text < 32 || *text == 127 ? '?' : *text);
+    while (*text != '\0') {
+        uint32_t code;
+        size_t size = utf8_decode(text, &code);
+
+        if (size == 0 || code < 32 || (code >= 127 && code < 160))
+            putchar('?');
+        else
+            fwrite(text, 1, size, stdout);
+        text += size > 0 ? size : 1;
+    }
 }
 
 static void put_line(const struct fetch_result *result)
@@ -108,6 +138,19 @@ static void put_line(const struct fetch_result *result)
     putchar('\n');
 }
 
+/* Right after output: errno says why it was refused. */
+static void note_error(struct fetch_report *report)
+{
+    if (ferror(stdout) && report->output_error == 0)
+        report->output_error = -weft_errno();
+}
+
+void fetch_report_flush(struct fetch_report *report)
+{
+    fflush(stdout);
+    note_error(report);
+}
+
 void fetch_report_add(struct fetch_report *report, const struct fetch_result *result)
 {
     count(report, result);
@@ -118,16 +161,17 @@ void fetch_report_add(struct fetch_report *report, const struct fetch_result *re
         put_json_line(result);
     else
         put_line(result);
+    note_error(report);
 }
 
-void fetch_report_progress(const struct fetch_report *report, uint64_t started)
+void fetch_report_progress(struct fetch_report *report, uint64_t started)
 {
     double seconds = seconds_since(report->start_ns);
 
     if (!report->has_progress)
         return;
     /* Lines first: both may go to the same terminal. */
-    fflush(stdout);
+    fetch_report_flush(report);
     fprintf(stderr, "\r\033[K%.0f/s  %llu done  %llu failed  %llu in flight", (double)report->n_done / seconds,
             (unsigned long long)report->n_done, (unsigned long long)report->n_failed,
             (unsigned long long)(started - report->n_done));
@@ -152,9 +196,9 @@ static double percentile(const struct fetch_report *report, unsigned percent)
 
 static void put_summary(const struct fetch_report *report, double seconds, const char *why)
 {
-    printf("\n%llu URLs in %.2f s, %.0f/s: %llu fetched, %llu failed%s\n", (unsigned long long)report->n_done,
-           seconds, (double)report->n_done / seconds, (unsigned long long)(report->n_done - report->n_failed),
-           (unsigned long long)report->n_failed, why);
+    printf("\n%llu URL%s in %.2f s, %.0f/s: %llu fetched, %llu failed%s\n", (unsigned long long)report->n_done,
+           report->n_done == 1 ? "" : "s", seconds, (double)report->n_done / seconds,
+           (unsigned long long)(report->n_done - report->n_failed), (unsigned long long)report->n_failed, why);
     for (size_t i = 0; i < report->n_kinds; i++)
         printf("%8llu  %s\n", (unsigned long long)report->kinds[i].n, report->kinds[i].kind);
     printf("latency   p50 %.1f ms   p90 %.1f ms   p99 %.1f ms\n", percentile(report, 50), percentile(report, 90),
@@ -189,5 +233,5 @@ void fetch_report_end(struct fetch_report *report, const char *why)
         put_json_summary(report, seconds, why);
     else
         put_summary(report, seconds, why);
-    fflush(stdout);
+    fetch_report_flush(report);
 }

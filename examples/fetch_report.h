@@ -24,6 +24,7 @@ struct fetch_report {
     /* The report's own. */
     int64_t start_ns;
     uint64_t n_done, n_failed, bytes;
+    int output_error;     /* why standard output takes no more, as -errno; or 0 */
     uint32_t *latencies;  /* microseconds, n_done of them */
     size_t room;
     struct {
@@ -35,10 +36,12 @@ struct fetch_report {
 
 /* Begin: the time runs. */
 void fetch_report_begin(struct fetch_report *report);
-/* Count one and print its line. */
+/* Count one and print its line, which may wait in a buffer. */
 void fetch_report_add(struct fetch_report *report, const struct fetch_result *result);
+/* Let out what waits in the buffer. */
+void fetch_report_flush(struct fetch_report *report);
 /* Write the progress line over the last one; `started` were begun so far. */
-void fetch_report_progress(const struct fetch_report *report, uint64_t started);
+void fetch_report_progress(struct fetch_report *report, uint64_t started);
 /* The summary. why: "" or how it came to its end. */
 void fetch_report_end(struct fetch_report *report, const char *why);
 

@@ -9,7 +9,8 @@
  *   fetcher   runs the stream: a task for each URL, so many at a time; what
  *             comes of each it sends to the
  *   reporter  (the app), which prints, and hears of Ctrl-C: then it kills the
- *             fetcher, whose tasks go with it, and sums up what there is.
+ *             fetcher, whose tasks go with it, and sums up what there is. So
+ *             it does when nobody takes what it prints.
  *
  *   parallel_fetch URL...      parallel_fetch -f urls.txt -c 100      parallel_fetch
  */
@@ -115,9 +116,13 @@ static weft_term report_all(struct fetch_report *report, weft_pid fetcher, weft_
         int64_t index;
         weft_term url, value, reason;
 
-        if (weft_match(message, weft_tuple(A(fetched), weft_bind_int(&index), weft_bind(&url), weft_bind(&value))))
+        if (weft_match(message, weft_tuple(A(fetched), weft_bind_int(&index), weft_bind(&url), weft_bind(&value)))) {
             report_one(report, index, url, value);
-        else if (weft_eq(message, A(tick))) {
+            if (weft_message_queue_len() == 0)
+                fetch_report_flush(report);
+            if (report->output_error != 0)
+                weft_kill(fetcher);
+        } else if (weft_eq(message, A(tick))) {
             fetch_report_progress(report, atomic_load_explicit(&n_started, memory_order_relaxed));
             weft_send_after(weft_self(), A(tick), PROGRESS_MS);
         } else if (weft_match(message, weft_tuple(A(signal), weft_any)))
@@ -148,6 +153,10 @@ static void start_demo(void)
 
 static int exit_status(const struct fetch_report *report, weft_term reason)
 {
+    if (report->output_error != 0) {
+        fprintf(stderr, "parallel_fetch: cannot write: %s\n", weft_error_text(report->output_error));
+        return 1;
+    }
     if (weft_eq(reason, A(killed)))
         return 130;
     if (!weft_eq(reason, A(normal))) {

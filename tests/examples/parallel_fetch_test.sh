@@ -57,7 +57,7 @@ result() {
   fi
 }
 
-echo "1..16"
+echo "1..18"
 
 run 0 --help
 prints '^usage: parallel_fetch'
@@ -150,25 +150,42 @@ prints "/garbage: protocol: "
 prints "/loop: too_many_redirects: "
 result "connections that break off and answers that are none are told"
 
-run 1 --json "$at/bytes/7" $'http://127.0.0.1/"\x01' "$at/status/500"
+run 1 --json "$at/bytes/7" $'http://127.0.0.1/"\x01' "$at/status/500" $'http://127.0.0.1:1/é\xff'
 prints '^\{"url":".*/bytes/7","ok":true,"status":200,"bytes":7,"ms":[0-9.]+\}$'
 prints '"url":"http://127.0.0.1/\\"\\u0001","ok":false,"status":0,.*"error":"bad_url","text":"'
-prints '^\{"summary":\{"urls":3,"fetched":1,"failed":2,.*"complete":true,"failures":\{.*"status 500":1'
+prints '^\{"url":"http://127.0.0.1:1/é\\u00ff"'
+prints '^\{"summary":\{"urls":4,"fetched":1,"failed":3,.*"complete":true,"failures":\{.*"status 500":1'
 if command -v python3 >/dev/null; then
   python3 -c 'import json, sys; [json.loads(line) for line in sys.stdin]' <"$scratch/out" 2>"$scratch/err" ||
     wrong+="not JSON: $(tail -1 "$scratch/err")"
 fi
 result "--json prints an object a line"
 
-# 200 of them take 20 at a time some while: long enough to be interrupted.
+wrong=""
+"$fetch" 2>"$scratch/err" | head -1 >"$scratch/out"
+status=${PIPESTATUS[0]}
+[ "$status" -eq 1 ] || wrong="exit status $status, not 1"$'\n'
+lines 1 out
+says "^parallel_fetch: cannot write: nobody reads the other end"
+result "a reader that stops ends it, with status 1 and why"
+
+if [ -c /dev/full ]; then
+  wrong=""
+  "$fetch" -q "$at/bytes/1" >/dev/full 2>"$scratch/err"
+  status=$?
+  [ $status -eq 1 ] || wrong="exit status $status, not 1"$'\n'
+  says "^parallel_fetch: cannot write: no space left"
+  result "a full disk is told, with status 1"
+else
+  number=$((number + 1))
+  echo "ok $number # SKIP no /dev/full here"
+fi
+
+# 200 of them take some while, two at a time: long enough to be interrupted.
 for _ in {1..200}; do echo "$at/slow/300"; done >"$scratch/slow"
 "$fetch" -c 2 -f "$scratch/slow" >"$scratch/out" 2>"$scratch/err" &
 pid=$!
-until grep -q slow "$scratch/out" || ! kill -0 $pid 2>/dev/null; do
-  # What it prints to a file comes in blocks: wait for the server's side of it.
-  sleep 1
-  break
-done
+until grep -q slow "$scratch/out" || ! kill -0 $pid 2>/dev/null; do sleep 0.05; done
 kill -INT $pid
 wait $pid
 status=$?
