@@ -1,7 +1,10 @@
 /* main.c - weft_main: a program that is one weft application. */
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "proc/runtime.h"
 #include "services/os_signal.h"
@@ -42,6 +45,16 @@ static weft_term begin(weft_term program)
     return p->app(p->args);
 }
 
+/* A program may be started without standard input, output or error. The next
+ * socket would get that number, and what the program prints would go there. The
+ * wrong way round, so that reading and writing fail as before. */
+static void fill_standard_fds(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+            (void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
 int weft_main(int argc, char **argv, weft_fn *app)
 {
     struct program program = {app, weft_empty_list};
@@ -52,6 +65,7 @@ int weft_main(int argc, char **argv, weft_fn *app)
         fprintf(stderr, "weft_main: the function is NULL\n");
         return EXIT_FAILURE;
     }
+    fill_standard_fds();
     code = weft_runtime_start();
     if (code != 0) {
         fprintf(stderr, "%s\n", weft_runtime_error());

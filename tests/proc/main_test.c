@@ -1,5 +1,6 @@
 /* main_test.c - weft_main: what an app gets, and what a program's exit status
  * says of how it ended. */
+#include <errno.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -43,6 +44,18 @@ static weft_term app_terminates_itself(weft_term args)
     kill(getpid(), SIGTERM);
     weft_sleep(3600000);
     return args;
+}
+
+/* Makes a descriptor, which is not to be one of the three. */
+static weft_term app_opens_a_pipe(weft_term args)
+{
+    int fds[2];
+
+    (void)args;
+    check_int(weft_pipe(fds), 0);
+    check(fds[0] > 2 && fds[1] > 2);
+    check(write(STDOUT_FILENO, "x", 1) < 0 && weft_errno() == EBADF);
+    return A(ok);
 }
 
 struct program {
@@ -113,6 +126,25 @@ TEST(a_program_that_is_interrupted_or_terminated_says_so_in_its_status)
 {
     check_program(app_interrupts_itself, 130, NULL);
     check_program(app_terminates_itself, 143, NULL);
+}
+
+static void runs_main_without_input_and_output(void *arg)
+{
+    char *argv[] = { "program", NULL };
+
+    (void)arg;
+    close(STDIN_FILENO);
+    close(STDOUT_FILENO);
+    exit(weft_main(1, argv, app_opens_a_pipe));
+}
+
+TEST(a_program_without_standard_output_does_not_print_into_a_socket)
+{
+    struct tap_outcome outcome;
+
+    tap_run(runs_main_without_input_and_output, NULL, 0, &outcome);
+    check(WIFEXITED(outcome.status));
+    check_int(WEXITSTATUS(outcome.status), 0);
 }
 
 static weft_term app_leaves_others_running(weft_term args)
