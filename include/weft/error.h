@@ -95,7 +95,7 @@ enum weft_error {
 WEFT_API const char *weft_error_name(int code);
 
 /* What a code means, in a few words without capital or full stop: "no such
- * process".  Where and returns as weft_error_name.
+ * process".  From anywhere. Never switches. Returns as weft_error_name.
  */
 WEFT_API const char *weft_error_text(int code);
 

@@ -114,7 +114,7 @@ typedef struct weft_http_response weft_http_response;
         WEFT_OPTIONS(weft_http_options, WEFT_HTTP_DEFAULTS, __VA_ARGS__)))
 WEFT_API weft_http_response weft_http_request_opt(const struct weft_http_options *options);
 
-/* weft_http_request with that URL. */
+/* weft_http_request with that URL. May park. */
 #define weft_http_get(url, ...)                                           \
     WEFT_CALL_OPTIONS(weft_http_get_opt((url),                            \
         WEFT_OPTIONS(weft_http_options, WEFT_HTTP_DEFAULTS, __VA_ARGS__)))

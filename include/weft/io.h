@@ -117,7 +117,7 @@ WEFT_API int64_t weft_write(int fd, const void *data, size_t size, int64_t timeo
  * Returns: size, or a code: how much was written is not known then. */
 WEFT_API int64_t weft_write_all(int fd, const void *data, size_t size, int64_t timeout_ms);
 
-/* The same for n pieces, in order, as one stream of bytes; n at most 64. */
+/* The same for n pieces, in order, as one stream of bytes; n at most 64. May park. */
 WEFT_API int64_t weft_write_all_parts(int fd, const struct iovec *parts, size_t n, int64_t timeout_ms);
 
 /* -- owning and closing ---------------------------------------------------------- */
@@ -172,10 +172,10 @@ WEFT_API int weft_resolve(const char *host, uint16_t port, int64_t timeout_ms, w
 WEFT_API int weft_address_parse(const char *text, uint16_t port, weft_address *address);
 
 /* "127.0.0.1:80", "[::1]:80", "unix:/run/x"; cut so that it fits size bytes with
- * its NUL. From anywhere. Returns its length. */
+ * its NUL. From anywhere. Never switches. Returns its length. */
 WEFT_API size_t weft_address_text(const weft_address *address, char *text, size_t size);
 
-/* The port, or 0. From anywhere. */
+/* The port, or 0. From anywhere. Never switches. */
 WEFT_API uint16_t weft_address_port(const weft_address *address);
 
 /* This end and the other end of a socket. Never switch. 0, or a code. */
@@ -208,7 +208,8 @@ struct weft_listen_options {
 WEFT_API int weft_listen_opt(const char *address, uint16_t port, const struct weft_listen_options *options);
 
 /* The same for a path (at most 107 bytes; one that begins with '@' is an
- * abstract name). A path left over by a program that is gone is replaced. */
+ * abstract name). A path left over by a program that is gone is replaced. Never
+ * switches. */
 WEFT_API int weft_listen_unix(const char *path, int backlog);
 
 /* The next connection. Those of weft_listen's sockets have TCP_NODELAY set.
@@ -229,10 +230,10 @@ WEFT_API int weft_accept(int listener, int64_t timeout_ms);
  *           what the last address said (WEFT_ECONNREFUSED, ...). */
 WEFT_API int weft_connect(const char *host, uint16_t port, int64_t timeout_ms);
 
-/* Connect to one address, of any kind. As weft_connect. */
+/* Connect to one address, of any kind. As weft_connect: may park. */
 WEFT_API int weft_connect_address(const weft_address *address, int64_t timeout_ms);
 
-/* Connect to a path. As weft_connect. */
+/* Connect to a path. As weft_connect: may park. */
 WEFT_API int weft_connect_unix(const char *path, int64_t timeout_ms);
 
 /* Small writes wait for company when off. Never switches. 0, or a code. */

@@ -88,7 +88,7 @@ WEFT_API weft_pid weft_spawn_opt(weft_fn *fn, weft_term arg,
  *   state    the pointer handed to each call; with .state_size = n its first
  *            n bytes are copied into memory that the process owns
  *
- * As weft_spawn otherwise. */
+ * Never switches. As weft_spawn otherwise. */
 #define weft_spawn_handler(handler, state, ...)                           \
     WEFT_CALL_OPTIONS(weft_spawn_handler_opt((handler), (state),          \
         WEFT_OPTIONS(weft_spawn_options, WEFT_SPAWN_DEFAULTS, __VA_ARGS__)))
@@ -116,7 +116,7 @@ WEFT_API void weft_send(weft_term to, weft_term message);
 
 /* The same, reporting: 0; WEFT_ENOPROC: nobody has that name; WEFT_EBADTERM:
  * the message holds a pattern part or weft_none; WEFT_EINVAL: `to` is no pid,
- * alias or name; WEFT_ENOMEM; WEFT_ESTOPPED: no runtime. */
+ * alias or name; WEFT_ENOMEM; WEFT_ESTOPPED: no runtime. Never switches. */
 WEFT_API int weft_try_send(weft_term to, weft_term message);
 
 /* Take the oldest message that fits the pattern; the others stay in order.
@@ -184,7 +184,8 @@ WEFT_API void *weft_blocking(void *(*fn)(void *arg), void *arg);
  * In a process. Never returns. PROC-4. */
 WEFT__NORETURN WEFT_API void weft_exit(weft_term reason);
 
-/* End it as a crash: the reason is {what, stack} and it is reported. PROC-4. */
+/* End it as a crash: the reason is {what, stack} and it is reported. In a
+ * process. Never returns. PROC-4. */
 WEFT__NORETURN WEFT_API void weft_error(weft_term what);
 
 /* Send an exit signal to another process (or to oneself). What it does to the
@@ -193,7 +194,8 @@ WEFT__NORETURN WEFT_API void weft_error(weft_term what);
  * switches, unless `to` is the caller itself: then may park. */
 WEFT_API void weft_exit_signal(weft_pid to, weft_term reason);
 
-/* weft_exit_signal(to, :kill). */
+/* weft_exit_signal(to, :kill). Never switches, unless `to` is the caller: then it
+ * never returns. */
 WEFT_API void weft_kill(weft_pid to);
 
 /* Exit signals become messages {:EXIT, from, reason}; returns the setting
@@ -269,10 +271,12 @@ WEFT_API bool weft_unalias(weft_ref alias);
  * name; WEFT_ENOPROC: it is dead; WEFT_EINVAL: nil, true, false, undefined or
  * no atom. PROC-46. */
 WEFT_API int weft_try_register(weft_atom name, weft_pid pid);
-/* The same, exits {:badarg, text} naming the cause. */
+/* The same; exits {:badarg, text} naming the cause. Never switches. */
 WEFT_API void weft_register(weft_atom name, weft_pid pid);
 
-/* Any process may; 0, or WEFT_ENOPROC when nobody has the name. PROC-49. */
+/* Take a name back; any process may. 0, or WEFT_ENOPROC when nobody has it;
+ * weft_unregister exits {:badarg, text} then. In a process. Never switches.
+ * PROC-49. */
 WEFT_API int weft_try_unregister(weft_atom name);
 WEFT_API void weft_unregister(weft_atom name);
 
@@ -312,7 +316,8 @@ WEFT_API weft_term weft_dict_delete(weft_term key);
 WEFT_API void weft_set_label(const char *text);
 
 /* errno of the kernel thread that runs the process now. A compiler may keep
- * the address of `errno` across a call that parks; this it cannot. */
+ * the address of `errno` across a call that parks; this it cannot. From
+ * anywhere. Never switches. */
 WEFT_API int weft_errno(void);
 
 /* -- looking --------------------------------------------------------------------- */

@@ -27,7 +27,8 @@ struct weft_runtime_options {
     .max_cached_stacks = 1024, .bind = true
 
 /* Run a program: app is the first process, its argument the list of
- * arguments (binaries, without the program's name).
+ * arguments (binaries, without the program's name). From a thread that is no
+ * process: it blocks it until app has ended.
  *
  * Returns the exit status: 0 when app returns or exits with :ok or :normal, n
  * for an integer, else 1, with the reason on standard error. SIGINT and
@@ -35,7 +36,7 @@ struct weft_runtime_options {
  * 130 or 143, unless app asked for these signals (weft_os_signal_subscribe). */
 WEFT_API int weft_main(int argc, char **argv, weft_fn *app);
 
-/* Start the runtime. From a thread that is no process. 0, or
+/* Start the runtime. From a thread that is no process, which it blocks. 0, or
  * WEFT_EALREADY: one runs; WEFT_EINVAL: a bad option (weft_runtime_error says
  * which); WEFT_EFORKED: in the child of a fork; WEFT_ENOMEM, -errno. */
 #define weft_runtime_start(...)                                           \
@@ -43,11 +44,12 @@ WEFT_API int weft_main(int argc, char **argv, weft_fn *app);
         WEFT_OPTIONS(weft_runtime_options, WEFT_RUNTIME_DEFAULTS, __VA_ARGS__)))
 WEFT_API int weft_runtime_start_opt(const struct weft_runtime_options *options);
 
-/* Why the last start, run or stop failed, in words; "" if it did not. */
+/* Why the last start, run or stop failed, in words; "" if it did not. From
+ * anywhere. Never switches. */
 WEFT_API const char *weft_runtime_error(void);
 
 /* Run fn(arg) in a new process (with an 8 MiB stack) and wait for its end.
- * From a thread that is no process. result gets what fn returned, or its exit
+ * From a thread that is no process: it blocks it. result gets what fn returned, or its exit
  * reason, in memory of the calling thread's scope. 0 when it ended by itself,
  * WEFT_ECANCELED when it ended with another reason than :normal,
  * WEFT_ESTOPPED without a runtime. */
@@ -60,8 +62,8 @@ struct weft_runtime_stop_options {
 #define WEFT_RUNTIME_STOP_DEFAULTS \
     .size = sizeof(struct weft_runtime_stop_options), .timeout_ms = 5000
 
-/* End every process (with :shutdown, after half of the time with :kill), then the threads.
- * From a thread that is no process. 0; WEFT_ESTOPPED: none runs;
+/* End every process (with :shutdown, after half of the time with :kill), then
+ * the threads. From a thread that is no process, which it blocks. 0; WEFT_ESTOPPED: none runs;
  * WEFT_ETIMEDOUT: something did not end (weft_runtime_error names it): the
  * runtime is still there, stop may be called again. */
 #define weft_runtime_stop(...)                                            \

@@ -52,7 +52,8 @@ typedef struct weft_task {
     weft_term value; /* a completed one's; else weft_none */
 } weft_task;
 
-/* The handle as a term, {pid, ref, owner}, as it stands in reasons. */
+/* The handle as a term, {pid, ref, owner}, as it stands in reasons. From
+ * anywhere. Never switches. */
 WEFT_API weft_term weft_task_term(weft_task task);
 
 /* -- starting ---------------------------------------------------------------- */
@@ -89,8 +90,8 @@ WEFT_API weft_task weft_task_async_opt(weft_task_fn *fn, weft_term arg,
 
 /* Start a process that runs fn(arg) for its effects: its result is dropped.
  * Not linked: neither touches the other; or linked, with _link. .ok is false,
- * with the reason, when no process can be had. As weft_task_async otherwise.
- * TASK-1, TASK-2. */
+ * with the reason, when no process can be had. Never switches. As
+ * weft_task_async otherwise. TASK-1, TASK-2. */
 #define weft_task_start(fn, arg, ...)                                     \
     WEFT_CALL_OPTIONS(weft_task_start_opt((fn), (arg),                    \
         WEFT_OPTIONS(weft_task_options, WEFT_TASK_DEFAULTS, __VA_ARGS__)))
@@ -104,11 +105,13 @@ WEFT_API weft_started weft_task_start_link_opt(weft_task_fn *fn, weft_term arg,
 
 /* A child of a supervisor that is a task: fn(arg) by weft_task_start_link. Id
  * Task and restart WEFT_TEMPORARY unless changed in what it returns. The term
- * lives in the caller's scope, as arg has to. TASK-2. */
+ * lives in the caller's scope, as arg has to. From anywhere. Never switches.
+ * TASK-2. */
 WEFT_API weft_child_spec weft_task_child(weft_task_fn *fn, weft_term arg);
 
 /* A handle that has its value already, and no process; it is never used up.
- * The value lives in its scope as any term. In a process. TASK-11. */
+ * The value lives in its scope as any term. In a process. Never switches.
+ * TASK-11. */
 WEFT_API weft_task weft_task_completed(weft_term value);
 
 /* Who this process works for: a list of pids, the process that started it as a
@@ -148,7 +151,7 @@ WEFT_API weft_term weft_task_await_opt(weft_task task, int64_t timeout_ms,
                                        const struct weft_await_options *options);
 
 /* The same, reporting: true and the value in *result, or false and in *result
- * the reason that weft_task_await would have ended with. */
+ * the reason that weft_task_await would have ended with. May park. */
 #define weft_task_try_await(task, timeout_ms, result, ...)                \
     WEFT_CALL_OPTIONS(weft_task_try_await_opt((task), (timeout_ms), (result), \
         WEFT_OPTIONS(weft_await_options, WEFT_AWAIT_DEFAULTS, __VA_ARGS__)))
@@ -159,7 +162,7 @@ WEFT_API bool weft_task_try_await_opt(weft_task task, int64_t timeout_ms, weft_t
  *
  *   results      room for n values: in the order of tasks, whichever ends first
  *
- * As weft_task_await, with {why, {Task, :await_many, [tasks, timeout]}}: at once
+ * May park. As weft_task_await, with {why, {Task, :await_many, [tasks, timeout]}}: at once
  * when one of them ended without a result. The others run on, and all handles
  * are used up. .stop_on_timeout kills those that have not answered. The same
  * handle twice gives its value in both places. TASK-21 to TASK-25. */
@@ -170,7 +173,7 @@ WEFT_API void weft_task_await_many_opt(const weft_task *tasks, size_t n, int64_t
                                        weft_term *results, const struct weft_await_options *options);
 
 /* The same, reporting: true; or false with the reason in *reason, and the
- * results all weft_none. */
+ * results all weft_none. May park. */
 #define weft_task_try_await_many(tasks, n, timeout_ms, results, reason, ...) \
     WEFT_CALL_OPTIONS(weft_task_try_await_many_opt((tasks), (n), (timeout_ms), (results), (reason), \
         WEFT_OPTIONS(weft_await_options, WEFT_AWAIT_DEFAULTS, __VA_ARGS__)))

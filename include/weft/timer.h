@@ -44,7 +44,8 @@ WEFT_API weft_ref weft_send_after_opt(weft_term dest, weft_term message, int64_t
                                       const struct weft_timer_options *options);
 
 /* The same, but what arrives is {:timeout, ref, message}: it can be told from
- * that of an earlier timer. Erlang erlang:start_timer; PROC-60. */
+ * that of an earlier timer. In a process. Never switches. Erlang
+ * erlang:start_timer; PROC-60. */
 #define weft_start_timer(dest, message, ms, ...)                          \
     WEFT_CALL_OPTIONS(weft_start_timer_opt((dest), (message), (ms),       \
         WEFT_OPTIONS(weft_timer_options, WEFT_TIMER_DEFAULTS, __VA_ARGS__)))
