@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Each example runs, prints what it should and exits with the right status; a
-# program made with weft_main ends in order when it is told to.
+# Each example runs, prints what it should and exits with the right status, and
+# so does the program in README; a program made with weft_main ends in order when
+# it is told to.
 set -u
+top=${WEFT_SRCDIR:-$(dirname "$0")/../..}
 programs=${WEFT_BUILDDIR:-$(dirname "$0")/../..}
 scratch=$(mktemp -d) || exit 1
 trap 'rm -rf "$scratch"' EXIT
@@ -32,8 +34,8 @@ problems() {
 
 # runs PROGRAM WANTED_OUTPUT: to its end, with status 0.
 runs() {
-  timeout "$deadline" "$programs/examples/$1" >"$scratch/out" 2>"$scratch/err"
-  result "examples/$1 prints what it should and exits with 0" "$(problems $? 0 "$2")"
+  timeout "$deadline" "$programs/$1" >"$scratch/out" 2>"$scratch/err"
+  result "$1 prints what it should and exits with 0" "$(problems $? 0 "$2")"
 }
 
 # ended_by SIGNAL STATUS: a program that waits runs its defers on the way out.
@@ -52,15 +54,17 @@ ended_by() {
     "$(problems $status "$2" $'waiting\nlet go'; sed 's/^/stderr: /' "$scratch/err")"
 }
 
-echo "1..5"
-runs tasks "12 * 12 = 144
+echo "1..6"
+runs examples/tasks "12 * 12 = 144
 0 * 0 + ... + 999 * 999 = 332833500
 gave up on the slow one"
-runs pingpong "{:pong, 0}
+runs examples/pingpong "{:pong, 0}
 {:pong, 1}
 {:pong, 2}
 {:DOWN, #Reference<>, :process, #PID<>, :normal}"
-runs embed "8001"
+runs examples/embed "8001"
+runs tests/examples/readme \
+  "$(awk '/^It prints/ { on = 1 } /^and exits/ { on = 0 } on && /^    / { print substr($0, 5) }' "$top/README.md")"
 ended_by INT 130
 ended_by TERM 143
 exit $failed
