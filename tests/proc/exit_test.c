@@ -569,6 +569,7 @@ PROCESS_TEST(a_killed_process_that_spins_is_not_alive_though_it_runs, "PROC-20")
     check(weft_is_alive(victim));
     weft_kill(victim);
     check(!weft_is_alive(victim));
+    check_int(atomic_load(&n_spun), 0); /* it was not waited for */
     atomic_store(&may_stop_spinning, 1);
     await_down(down);
     check(!weft_is_alive(victim));

@@ -65,6 +65,28 @@ PROCESS_TEST(a_link_made_twice_is_heard_of_once, "PROC-22 PROC-27")
     expect_no_message(weft_any);
 }
 
+static _Atomic int n_linked;
+
+static weft_term links_its_parent(weft_term parent)
+{
+    weft_link(parent);
+    atomic_fetch_add(&n_linked, 1);
+    return waits_for_stop(parent);
+}
+
+PROCESS_TEST(two_links_that_cross_on_their_way_are_one, "PROC-22")
+{
+    weft_pid peer = weft_spawn(links_its_parent, weft_self());
+
+    await_count(&n_linked, 1);
+    weft_link(peer); /* the peer's is here, and was not looked at */
+    check_term(info_of(weft_self(), A(links)), weft_list(peer));
+    weft_unlink(peer);
+    check_term(info_of(weft_self(), A(links)), weft_empty_list);
+    check_term(info_of(peer, A(links)), weft_empty_list);
+    weft_send(peer, A(stop));
+}
+
 static _Atomic int n_rounds;
 
 /* Link and unlink one peer n times, while the peer does the same. */
