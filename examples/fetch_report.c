@@ -127,9 +127,9 @@ static void put_plain(const char *text)
 static void put_line(const struct fetch_result *result)
 {
     if (result->status != 0)
-        printf("%3d %10llu %9.1f ms  ", result->status, (unsigned long long)result->bytes, (double)result->us / 1e3);
+        printf("%3d %10llu %9.2f ms  ", result->status, (unsigned long long)result->bytes, (double)result->us / 1e3);
     else
-        printf("  - %10s %9.1f ms  ", "-", (double)result->us / 1e3);
+        printf("  - %10s %9.2f ms  ", "-", (double)result->us / 1e3);
     put_plain(result->url);
     if (result->text != NULL) {
         printf(": %s: ", result->kind);
@@ -201,7 +201,7 @@ static void put_summary(const struct fetch_report *report, double seconds, const
            (unsigned long long)(report->n_done - report->n_failed), (unsigned long long)report->n_failed, why);
     for (size_t i = 0; i < report->n_kinds; i++)
         printf("%8llu  %s\n", (unsigned long long)report->kinds[i].n, report->kinds[i].kind);
-    printf("latency   p50 %.1f ms   p90 %.1f ms   p99 %.1f ms\n", percentile(report, 50), percentile(report, 90),
+    printf("latency   p50 %.2f ms   p90 %.2f ms   p99 %.2f ms\n", percentile(report, 50), percentile(report, 90),
            percentile(report, 99));
     printf("bytes     %llu\n", (unsigned long long)report->bytes);
 }
