@@ -21,10 +21,14 @@ struct weft__cache;
 struct weft__carrier;
 struct weft__fiber;
 struct weft__guest;
+struct weft__here;
 struct weft__proc;
 struct weft__region;
 struct weft__stack;
 struct weft__worker;
+
+/* here: of the thread it is called on. */
+typedef void weft__after(struct weft__here *here, void *arg);
 
 struct weft__here {
     struct weft__region *region; /* where terms are built now, or NULL */
@@ -37,8 +41,9 @@ struct weft__here {
     struct weft__carrier *carrier; /* a thread of the runtime, or NULL */
     /* Done by whoever runs next on this thread, once the stack that asked for
      * it is left: publishing a parked fiber, giving a stack back. */
-    void (*after)(void *arg);
+    weft__after *after;
     void *after_arg;
+    void (*abandoned)(void *arg); /* what runs next on a fresh stack (weft__fiber_abandon) */
 };
 
 /* The calling thread's struct. Never NULL, never switches; do not keep the

@@ -207,12 +207,11 @@ static struct weft__message *find(struct weft__proc *proc, struct weft__message 
  * get theirs. */
 static void give_way(struct weft__proc *proc)
 {
-    struct weft__worker *worker = weft__here()->worker;
+    struct weft__here *here = weft__here();
 
-    if (worker == NULL || __builtin_expect(--worker->ticks > 1, 1))
+    if (here->worker == NULL || __builtin_expect(--here->worker->ticks > 1, 1))
         return;
-    if (weft__fiber_yield())
-        weft__proc_enter(proc);
+    weft__proc_enter_on(weft__fiber_yield(here), proc);
 }
 
 /* The oldest message after `seen` that fits, waiting for it; NULL: no time. */

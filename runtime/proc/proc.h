@@ -170,15 +170,18 @@ struct weft__proc *weft__proc_here_slow(void);
 _Noreturn void weft__proc_not_here(const char *call);
 _Noreturn void weft__proc_not_parkable(const char *call, struct weft__proc *proc);
 
-/* The calling process; a foreign thread becomes a guest. NULL: no runtime. */
-static inline struct weft__proc *weft__proc_here(void)
+/* The calling process; a foreign thread becomes a guest. NULL: no runtime.
+ * _on: the thread's struct is at hand. */
+static inline struct weft__proc *weft__proc_here_on(struct weft__here *here)
 {
-    struct weft__here *here = weft__here();
-
     /* With a worker, what runs is a process or nothing. */
     if (__builtin_expect(here->worker != NULL, 1))
         return here->proc;
     return weft__proc_here_slow();
+}
+static inline struct weft__proc *weft__proc_here(void)
+{
+    return weft__proc_here_on(weft__here());
 }
 
 /* The same, for a call that cannot do without: never NULL. `call` is the public
@@ -193,13 +196,19 @@ static inline struct weft__proc *weft__proc_need(const char *call)
 }
 
 /* The same for a call that may park: not inside weft_blocking, not in a defer. */
-static inline struct weft__proc *weft__proc_need_parkable(const char *call)
+static inline struct weft__proc *weft__proc_need_parkable_on(struct weft__here *here, const char *call)
 {
-    struct weft__proc *proc = weft__proc_need(call);
+    struct weft__proc *proc = weft__proc_here_on(here);
 
+    if (__builtin_expect(proc == NULL, 0))
+        weft__proc_not_here(call);
     if (__builtin_expect((proc->flags & (WEFT__IN_BLOCKING | WEFT__ENDS)) != 0, 0))
         weft__proc_not_parkable(call, proc);
     return proc;
+}
+static inline struct weft__proc *weft__proc_need_parkable(const char *call)
+{
+    return weft__proc_need_parkable_on(weft__here(), call);
 }
 
 /* The live process of a pid, for those who check its serial themselves: the
@@ -228,6 +237,12 @@ _Noreturn void weft__proc_system_limit(const char *call, const char *what);
  * already and it is still ACTIVE, the caller's to run or queue; true: another
  * thread may run it from now on. */
 bool weft__proc_commit_park(struct weft__proc *proc, enum weft__state how);
+/* This thread, whose struct is at hand, runs that process now. */
+static inline void weft__proc_enter_on(struct weft__here *here, struct weft__proc *proc)
+{
+    here->proc = proc;
+    here->region = &proc->region;
+}
 /* This thread runs that process now; it runs none. */
 void weft__proc_enter(struct weft__proc *proc);
 void weft__proc_leave(void);

@@ -82,13 +82,13 @@ weft_pid weft_self(void)
 
 void weft_yield(void)
 {
-    struct weft__proc *proc = weft__proc_need_parkable("weft_yield");
+    struct weft__here *here = weft__here();
+    struct weft__proc *proc = weft__proc_need_parkable_on(here, "weft_yield");
 
     weft__proc_obey(proc);
     if (proc->fiber.kind == WEFT__PROC_GUEST)
         return;
-    if (weft__fiber_yield())
-        weft__proc_enter(proc);
+    weft__proc_enter_on(weft__fiber_yield(here), proc);
     weft__proc_obey(proc);
 }
 

@@ -110,30 +110,27 @@ bool weft__proc_commit_park(struct weft__proc *proc, enum weft__state how)
     return true;
 }
 
-static void commit(void *fiber, enum weft__state how)
+static inline void commit(struct weft__here *here, void *fiber, enum weft__state how)
 {
     struct weft__proc *proc = fiber; /* the fiber comes first */
 
     if (!weft__proc_commit_park(proc, how))
-        weft__fiber_ready(weft__here()->worker->sched, &proc->fiber, WEFT__READY_NEXT);
+        weft__fiber_ready(here->worker->sched, &proc->fiber, WEFT__READY_NEXT);
 }
 
-static void commit_waiting(void *fiber)
+static void commit_waiting(struct weft__here *here, void *fiber)
 {
-    commit(fiber, WEFT__WAITING);
+    commit(here, fiber, WEFT__WAITING);
 }
 
-static void commit_parked(void *fiber)
+static void commit_parked(struct weft__here *here, void *fiber)
 {
-    commit(fiber, WEFT__PARKED);
+    commit(here, fiber, WEFT__PARKED);
 }
 
 void weft__proc_enter(struct weft__proc *proc)
 {
-    struct weft__here *here = weft__here();
-
-    here->proc = proc;
-    here->region = &proc->region;
+    weft__proc_enter_on(weft__here(), proc);
 }
 
 void weft__proc_leave(void)
@@ -148,8 +145,7 @@ static void park(struct weft__proc *proc, bool for_mail)
 {
     /* Whoever runs next on this thread sets here->proc and region, and the base
      * clears them. */
-    weft__fiber_park(for_mail ? commit_waiting : commit_parked);
-    weft__proc_enter(proc);
+    weft__proc_enter_on(weft__fiber_park(weft__here(), for_mail ? commit_waiting : commit_parked), proc);
 }
 
 void weft__proc_wait_for_mail(struct weft__proc *proc)

@@ -87,11 +87,11 @@ static void run_alone(struct weft__carrier *carrier, struct weft__fiber *fiber)
 /* What the fiber that was left here wants done: see blocking_leave. */
 static void after_return(struct weft__here *here)
 {
-    void (*after)(void *) = here->after;
+    weft__after *after = here->after;
 
     here->after = NULL;
     if (after != NULL)
-        after(here->after_arg);
+        after(here, here->after_arg);
     here->worker = NULL;
     here->cache = NULL;
     here->stack = NULL;
@@ -218,10 +218,10 @@ void weft__carriers_stop(struct weft__sched *sched)
 /* -- blocking calls ---------------------------------------------------------------------------- */
 
 /* Commit of a fiber that waits for a permit. */
-static void wait_for_permit(void *arg)
+static void wait_for_permit(struct weft__here *here, void *arg)
 {
     struct weft__fiber *fiber = arg;
-    struct weft__sched *sched = weft__here()->worker->sched;
+    struct weft__sched *sched = here->worker->sched;
     bool has_permit = false;
 
     pthread_mutex_lock(&sched->carriers.lock);
@@ -247,7 +247,7 @@ static void take_permit(struct weft__sched *sched)
     sched->carriers.n_blocking += has_permit;
     pthread_mutex_unlock(&sched->carriers.lock);
     if (!has_permit)
-        weft__fiber_park(wait_for_permit); /* comes back with one */
+        weft__fiber_park(weft__here(), wait_for_permit); /* comes back with one */
 }
 
 /* To the one who waits longest, or back to the pool. */
@@ -270,11 +270,12 @@ static void give_permit(struct weft__sched *sched)
 }
 
 /* Commit of a fiber that goes to another thread; the carrier is its home. */
-static void go_to_carrier(void *arg)
+static void go_to_carrier(struct weft__here *here, void *arg)
 {
     struct weft__fiber *fiber = arg;
     struct weft__carrier *carrier = (struct weft__carrier *)(void *)fiber->next;
 
+    (void)here;
     fiber->next = NULL;
     carrier->fiber = fiber;
     call(carrier, CALLED_GIVEN);
@@ -299,7 +300,7 @@ void weft__blocking_enter(void)
     }
     if (atomic_load_explicit(&worker->n_sticky, memory_order_relaxed) > 0) {
         self->next = (struct weft__fiber *)(void *)spare;
-        weft__fiber_park(go_to_carrier);
+        weft__fiber_park(here, go_to_carrier);
         return;
     }
     here->worker = NULL;
@@ -312,10 +313,10 @@ void weft__blocking_enter(void)
 }
 
 /* On the native stack, when the fiber's is left. */
-static void queue_again(void *arg)
+static void queue_again(struct weft__here *here, void *arg)
 {
     struct weft__fiber *fiber = arg;
-    struct weft__sched *sched = weft__here()->carrier->sched;
+    struct weft__sched *sched = here->carrier->sched;
 
     give_permit(sched);
     weft__fiber_ready(sched, fiber, WEFT__READY_LAST);

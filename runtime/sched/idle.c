@@ -69,22 +69,12 @@ static void futex_wake(_Atomic uint32_t *word)
 
 /* -- looking ------------------------------------------------------------------------- */
 
-static bool rings_have_work(const struct weft__runq *queue)
-{
-    for (int p = 0; p < WEFT__N_PRIORITIES; p++)
-        /* Relaxed: the callers' fences order it. */
-        if (atomic_load_explicit(&queue->head[p], memory_order_relaxed) !=
-            atomic_load_explicit(&queue->tail[p], memory_order_relaxed))
-            return true;
-    return false;
-}
-
 static bool somewhere_is_work(struct weft__worker *worker)
 {
     struct weft__sched *sched = worker->sched;
 
     for (uint32_t i = 0; i < sched->n_workers; i++)
-        if (rings_have_work(&sched->workers[i]->queue))
+        if (weft__runq_rings_have_work(&sched->workers[i]->queue))
             return true;
     for (uint32_t i = 0; i < sched->n_nodes; i++)
         if (weft__overflow_size(&sched->nodes[i].overflow) > 0)

@@ -85,6 +85,8 @@ void weft__runq_init(struct weft__runq *q, uint64_t first)
     }
     atomic_init(&q->next, NULL);
     atomic_init(&q->inbox, NULL);
+    q->is_alone = false;
+    q->has_others = false;
     q->n_next = 0;
     q->n_normal = 0;
     q->n_sticky = 0;
@@ -132,6 +134,7 @@ static inline bool ring_push(struct weft__runq *q, int p, struct weft__fiber *fi
     if (__builtin_expect(ring_room(q, p) == 0, 0))
         return false;
     slot_write(q, p, tail, fiber);
+    q->has_others |= p != WEFT__PRIORITY_NORMAL;
     atomic_store_explicit(&q->tail[p], tail + 1, memory_order_release); /* A */
     return true;
 }
@@ -159,6 +162,7 @@ static void sticky_append(struct weft__runq *q, struct weft__fiber *fiber)
 {
     weft__fibers_append(&q->sticky[fiber->priority], fiber);
     q->n_sticky++;
+    q->has_others = true;
 }
 
 void weft__runq_push_sticky(struct weft__runq *q, struct weft__fiber *fiber)
@@ -317,22 +321,22 @@ static inline struct weft__fiber *pop_normal(struct weft__runq *q)
     if (q->n_next >= WEFT__RUNQ_NEXT_RUNS) {
         q->n_next = 0;
         other = take(q, WEFT__PRIORITY_NORMAL);
-        /* Relaxed in both: the owner put it there itself, or finds nothing. */
-        next = atomic_exchange_explicit(&q->next, NULL, memory_order_relaxed);
+        next = weft__runq_take_next(q);
         if (other == NULL)
             return next;
         if (next != NULL && !ring_push(q, WEFT__PRIORITY_NORMAL, next))
             atomic_store_explicit(&q->next, next, memory_order_release); /* C */
         return other;
     }
-    next = atomic_exchange_explicit(&q->next, NULL, memory_order_relaxed);
+    next = weft__runq_take_next(q);
     if (next == NULL)
         return take(q, WEFT__PRIORITY_NORMAL);
     q->n_next++;
     return next;
 }
 
-struct weft__fiber *weft__runq_pop(struct weft__runq *q)
+/* The whole order; pop has the short way for when all are normal. */
+struct weft__fiber *weft__runq_pop_slow(struct weft__runq *q)
 {
     struct weft__fiber *fiber;
 
@@ -351,6 +355,7 @@ struct weft__fiber *weft__runq_pop(struct weft__runq *q)
             return fiber;
         }
     }
+    q->has_others = q->n_sticky != 0 || has(q, WEFT__PRIORITY_LOW);
     fiber = pop_normal(q);
     if (fiber != NULL) {
         q->n_normal++;
@@ -388,6 +393,7 @@ static struct weft__fiber *ring_steal(struct weft__runq *victim, struct weft__ru
     } while (n > WEFT__RUNQ_SIZE
              || !atomic_compare_exchange_weak_explicit(&victim->head[p], &head, head + n,
                                                        memory_order_release, memory_order_relaxed));
+    thief->has_others |= p != WEFT__PRIORITY_NORMAL;
     if (n > 1)
         atomic_store_explicit(&thief->tail[p], to + n - 1, memory_order_release); /* A */
     return oldest;
@@ -475,6 +481,8 @@ void weft__runq_check(const struct weft__runq *q)
         n_sticky += q->sticky[p].count;
     }
     weft__check(n_sticky == q->n_sticky);
+    if (!q->has_others)
+        weft__check(!has(q, WEFT__PRIORITY_HIGH) && !has(q, WEFT__PRIORITY_LOW) && n_sticky == 0);
 }
 
 /* ---- a node's queue ---- */

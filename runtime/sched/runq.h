@@ -23,6 +23,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/spin.h"
@@ -47,6 +48,8 @@ struct weft__runq {
     /* Written by the owner, read by thieves. */
     _Alignas(64) _Atomic uint64_t tail[WEFT__N_PRIORITIES]; /* where the next goes */
     /* Owner only. */
+    bool is_alone;      /* there are no thieves: set once, after init */
+    bool has_others;    /* sticky, high or low ones may be in here; if not, pop need not look */
     uint32_t n_next;    /* runs in a row that came from next */
     uint32_t n_normal;  /* normal fibers popped since a low one */
     uint32_t n_sticky;  /* fibers in sticky, all priorities */
@@ -94,8 +97,84 @@ uint32_t weft__runq_put_next(struct weft__runq *q, struct weft__fiber *fiber,
  * then sees to it that the owner wakes. */
 void weft__runq_push_sticky(struct weft__runq *q, struct weft__fiber *fiber);
 
-/* Owner. What to run now, or NULL. */
-struct weft__fiber *weft__runq_pop(struct weft__runq *q);
+/* Owner. Take the oldest of the ring of normal priority, or NULL. */
+static inline struct weft__fiber *weft__runq_pop_normal(struct weft__runq *q)
+{
+    /* Relaxed: the owner wrote tail and the slots; the exchange decides. */
+    uint64_t tail = atomic_load_explicit(&q->tail[WEFT__PRIORITY_NORMAL], memory_order_relaxed);
+    uint64_t head = atomic_load_explicit(&q->head[WEFT__PRIORITY_NORMAL], memory_order_relaxed);
+    struct weft__fiber *fiber;
+
+    do {
+        if (head == tail)
+            return NULL;
+        fiber = atomic_load_explicit(&q->slots[WEFT__PRIORITY_NORMAL][head % WEFT__RUNQ_SIZE],
+                                     memory_order_relaxed);
+        if (q->is_alone) { /* nobody else takes: no exchange, which is 2 ns */
+            atomic_store_explicit(&q->head[WEFT__PRIORITY_NORMAL], head + 1, memory_order_relaxed);
+            return fiber;
+        }
+        /* B (runq.c). Relaxed on failure. */
+    } while (!atomic_compare_exchange_weak_explicit(&q->head[WEFT__PRIORITY_NORMAL], &head, head + 1,
+                                                    memory_order_release, memory_order_relaxed));
+    return fiber;
+}
+
+/* Owner. Empty next: what was in it, or NULL. */
+static inline struct weft__fiber *weft__runq_take_next(struct weft__runq *q)
+{
+    struct weft__fiber *next;
+
+    /* Relaxed in both: the owner put it there itself, or finds nothing. */
+    if (!q->is_alone)
+        return atomic_exchange_explicit(&q->next, NULL, memory_order_relaxed);
+    next = atomic_load_explicit(&q->next, memory_order_relaxed);
+    atomic_store_explicit(&q->next, NULL, memory_order_relaxed);
+    return next;
+}
+
+struct weft__fiber *weft__runq_pop_slow(struct weft__runq *q);
+
+/* Owner. What to run now, or NULL. Inline wherever it stands: it is most of a
+ * switch. */
+__attribute__((always_inline))
+static inline struct weft__fiber *weft__runq_pop(struct weft__runq *q)
+{
+    struct weft__fiber *next;
+
+    /* Relaxed: hints, as in pop_slow. */
+    if (__builtin_expect(q->has_others ||
+                         atomic_load_explicit(&q->inbox, memory_order_relaxed) != NULL, 0))
+        return weft__runq_pop_slow(q);
+    if (atomic_load_explicit(&q->next, memory_order_relaxed) == NULL) {
+        q->n_next = 0;
+        return weft__runq_pop_normal(q);
+    }
+    if (q->n_next >= WEFT__RUNQ_NEXT_RUNS)
+        return weft__runq_pop_slow(q);
+    next = weft__runq_take_next(q);
+    if (__builtin_expect(next == NULL, 0))
+        return weft__runq_pop_normal(q);
+    q->n_next++;
+    return next;
+}
+
+/* Owner. weft__runq_push of a normal fiber that is not sticky, where there is
+ * room. false: nothing happened. */
+static inline bool weft__runq_push_quick(struct weft__runq *q, struct weft__fiber *fiber)
+{
+    uint64_t tail = atomic_load_explicit(&q->tail[WEFT__PRIORITY_NORMAL], memory_order_relaxed);
+
+    /* Acquire, with B (runq.c): thieves have read what is written over. */
+    if (__builtin_expect(fiber->is_sticky || fiber->priority != WEFT__PRIORITY_NORMAL ||
+                         tail - atomic_load_explicit(&q->head[WEFT__PRIORITY_NORMAL],
+                                                     memory_order_acquire) >= WEFT__RUNQ_SIZE, 0))
+        return false;
+    atomic_store_explicit(&q->slots[WEFT__PRIORITY_NORMAL][tail % WEFT__RUNQ_SIZE], fiber,
+                          memory_order_relaxed);
+    atomic_store_explicit(&q->tail[WEFT__PRIORITY_NORMAL], tail + 1, memory_order_release); /* A */
+    return true;
+}
 
 /* Owner of thief. Take half of a ring of victim's: the oldest is returned, the
  * others are then in thief's ring of that priority. The victim's next is taken
@@ -115,6 +194,17 @@ uint32_t weft__runq_shed(struct weft__runq *q, enum weft__priority priority,
  *     sleeper: say "asleep";   fence; look here
  * so that one of the two sees the other. Without, it is a hint. */
 bool weft__runq_is_empty(const struct weft__runq *q);
+
+/* The same without next: what a thief may take at any time. */
+static inline bool weft__runq_rings_have_work(const struct weft__runq *q)
+{
+    for (int p = 0; p < WEFT__N_PRIORITIES; p++)
+        /* Relaxed: the callers' fences order it. */
+        if (atomic_load_explicit(&q->head[p], memory_order_relaxed) !=
+            atomic_load_explicit(&q->tail[p], memory_order_relaxed))
+            return true;
+    return false;
+}
 
 /* Owner. A sticky fiber waits, which is_empty does not count. The same fences
  * as above make the inbox part sure. */

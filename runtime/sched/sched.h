@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/here.h"
 #include "base/rand.h"
 #include "base/slab.h"
 #include "base/spin.h"
@@ -159,14 +160,15 @@ void weft__sched_free(struct weft__sched *sched);
 
 /* -- worker.c: for whoever owns fibers ---------------------------------------- */
 
-/* Stop running this fiber; others go on. When its stack is left, commit(fiber)
- * runs (on this thread, with no fiber), and must see to it that somebody makes
- * it ready again. Returns then, perhaps on another thread, with here->fiber
- * set. Only inside a fiber. */
-void weft__fiber_park(void (*commit)(void *fiber));
+/* Stop running this fiber; others go on. When its stack is left, commit(here,
+ * fiber) runs (on this thread, with no fiber), and must see to it that somebody
+ * makes it ready again. Returns then, perhaps on another thread, whose struct it
+ * returns, with here->fiber set. Only inside a fiber. */
+struct weft__here *weft__fiber_park(struct weft__here *here, weft__after *commit);
 
-/* Let others run; false, at once, when nobody waits. */
-bool weft__fiber_yield(void);
+/* Let others run; returns at once when nobody waits. The struct of the thread
+ * it goes on. */
+struct weft__here *weft__fiber_yield(struct weft__here *here);
 
 /* Abandon this fiber's frames and call entry(arg) on another stack; when entry
  * returns, the fiber's run counts as returned. The frames stay as they are

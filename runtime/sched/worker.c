@@ -59,6 +59,9 @@ static void look_around(struct weft__worker *worker)
     worker->ticks = WEFT__TICKS;
     worker->n_turns++;
     weft__worker_turn_timers(worker);
+    /* Those who gave way were queued with a look and no fence: see requeue. */
+    if (worker->sched->n_workers > 1 && weft__runq_rings_have_work(&worker->queue))
+        weft__idle_notify(worker->sched);
     /* Every fourth look: a system call. */
     if ((worker->n_turns & 3) == 0 && weft__poll_n_waiting(poll) > 0)
         weft__poll_wait(poll, 0);
@@ -111,7 +114,7 @@ static struct weft__fiber *pick(struct weft__worker *worker)
     return fiber;
 }
 
-static void count_run(struct weft__worker *worker)
+static inline void count_run(struct weft__worker *worker)
 {
     /* Relaxed, and no read-modify-write: one writer, readers want a trend. */
     uint64_t runs = atomic_load_explicit(&worker->counts.runs, memory_order_relaxed);
@@ -121,20 +124,24 @@ static void count_run(struct weft__worker *worker)
 
 /* -- switching ------------------------------------------------------------------------ */
 
-void weft__worker_arrive(void)
+static inline void arrive(struct weft__here *here)
 {
-    struct weft__here *here = weft__here();
-    void (*after)(void *) = here->after;
+    weft__after *after = here->after;
 
     if (after != NULL) {
         here->after = NULL;
-        after(here->after_arg);
+        after(here, here->after_arg);
     }
 }
 
-static void put_stack(void *stack)
+void weft__worker_arrive(void)
 {
-    weft__stack_put(&weft__here()->worker->stacks, stack);
+    arrive(weft__here());
+}
+
+static void put_stack(struct weft__here *here, void *stack)
+{
+    weft__stack_put(&here->worker->stacks, stack);
 }
 
 struct weft__stack *weft__worker_base_stack(struct weft__worker *worker, uint32_t class)
@@ -149,7 +156,7 @@ struct weft__stack *weft__worker_base_stack(struct weft__worker *worker, uint32_
 }
 
 /* Where a thread goes on with fiber: its stack, or a base that will call it. */
-static struct weft__stack *stack_for(struct weft__worker *worker, struct weft__fiber *fiber)
+static inline struct weft__stack *stack_for(struct weft__worker *worker, struct weft__fiber *fiber)
 {
     struct weft__stack *stack = fiber != NULL ? fiber->stack : NULL;
 
@@ -197,10 +204,11 @@ void weft__worker_base(void *unused)
     }
 }
 
-/* Leave the running fiber, with its stack, for `next` (NULL: for the base). */
-static void leave_for(struct weft__fiber *next, void (*after)(void *))
+/* Leave the running fiber, with its stack, for `next` (NULL: for the base). The
+ * struct of the thread it goes on, perhaps another one. */
+static inline struct weft__here *leave_for(struct weft__here *here, struct weft__fiber *next,
+                                           weft__after *after)
 {
-    struct weft__here *here = weft__here();
     struct weft__fiber *self = here->fiber;
     struct weft__stack *mine = here->stack;
 
@@ -210,12 +218,14 @@ static void leave_for(struct weft__fiber *next, void (*after)(void *))
     here->after = after;
     here->after_arg = self;
     weft__switch(mine, here->stack, NULL);
-    weft__worker_arrive();
+    here = weft__here();
+    arrive(here);
+    return here;
 }
 
-void weft__fiber_park(void (*commit)(void *fiber))
+struct weft__here *weft__fiber_park(struct weft__here *here, weft__after *commit)
 {
-    struct weft__worker *worker = weft__here()->worker;
+    struct weft__worker *worker = here->worker;
     struct weft__fiber *next = NULL;
 
     /* The quick way: whoever is next in the ring. What else there is to look
@@ -225,22 +235,34 @@ void weft__fiber_park(void (*commit)(void *fiber))
         if (next != NULL)
             worker->ticks--;
     }
-    leave_for(next, commit);
+    return leave_for(here, next, commit);
 }
 
-static void requeue(void *fiber)
+/* The fiber that gave way goes behind the others. Its push wakes a sleeper after
+ * a look without a fence, which may miss one that goes to sleep right now; the
+ * worker looks again, with a fence, at its next look around. So a fiber that
+ * could run elsewhere may wait for so many runs; it waits in a queue that moves. */
+static void requeue(struct weft__here *here, void *arg)
 {
-    struct weft__worker *worker = weft__here()->worker;
+    struct weft__worker *worker = here->worker;
+    struct weft__fiber *fiber = arg;
 
-    weft__fiber_ready(worker->sched, fiber, WEFT__READY_LAST);
+    fiber->home = worker->index;
+    if (__builtin_expect(!weft__runq_push_quick(&worker->queue, fiber), 0)) {
+        weft__fiber_ready(worker->sched, fiber, WEFT__READY_LAST);
+        return;
+    }
+    /* Relaxed: a hint. */
+    if (atomic_load_explicit(&worker->sched->idle.n_asleep, memory_order_relaxed) != 0)
+        weft__idle_notify(worker->sched);
 }
 
-bool weft__fiber_yield(void)
+struct weft__here *weft__fiber_yield(struct weft__here *here)
 {
-    struct weft__worker *worker = weft__here()->worker;
+    struct weft__worker *worker = here->worker;
     struct weft__fiber *next = NULL;
 
-    if (--worker->ticks <= 1) {
+    if (__builtin_expect(--worker->ticks <= 1, 0)) {
         look_around(worker);
         next = weft__runq_refill(&worker->queue, &worker->node->overflow, 1);
     }
@@ -249,9 +271,8 @@ bool weft__fiber_yield(void)
     if (next == NULL)
         next = weft__runq_refill(&worker->queue, &worker->node->overflow, WEFT__OVERFLOW_BATCH);
     if (next == NULL)
-        return false;
-    leave_for(next, requeue);
-    return true;
+        return here;
+    return leave_for(here, next, requeue);
 }
 
 /* On a stack of its own, while those with the fiber's frames wait behind it. */
@@ -259,10 +280,10 @@ static void abandoned(void *unused)
 {
     struct weft__here *here = weft__here();
     struct weft__stack *frames = here->stack->next, *next;
-    void (*entry)(void *) = here->after;
+    void (*entry)(void *) = here->abandoned;
 
     (void)unused;
-    here->after = NULL;
+    here->abandoned = NULL;
     entry(here->after_arg);
     /* A base like any other from here on, with nothing behind it. */
     here = weft__here();
@@ -270,7 +291,7 @@ static void abandoned(void *unused)
     here->stack->next = NULL;
     for (; frames != NULL; frames = next) {
         next = frames->next;
-        put_stack(frames);
+        put_stack(here, frames);
     }
     weft__worker_base(NULL);
 }
@@ -284,8 +305,7 @@ _Noreturn void weft__fiber_abandon(void (*entry)(void *arg), void *arg)
     here->stack = weft__worker_base_stack(here->worker, 0);
     here->stack->next = mine; /* which may be such a one itself: entry abandoned it */
     weft__context_make(here->stack, abandoned);
-    /* What carries things over a switch carries the function here. */
-    here->after = entry;
+    here->abandoned = entry;
     here->after_arg = arg;
     weft__switch_last(mine, here->stack, NULL);
 }
