@@ -1,5 +1,9 @@
 #include "base/here.h"
 
+/* Initial-exec: an offset from the thread pointer also in a shared library, where
+ * the compiler would have to ask the loader for the address each time. It comes
+ * out of the room that the loader keeps for libraries opened later. */
+__attribute__((tls_model("initial-exec")))
 static _Thread_local struct weft__here here_of_thread;
 
 /* noipa and the empty asm: neither inlining, nor LTO, nor "this function is

@@ -94,6 +94,15 @@ void weft__cache_free(struct weft__cache *cache);
 extern const uint8_t weft__slab_classes[WEFT__SLAB_MAX / 16 + 1];
 extern const uint16_t weft__slab_sizes[WEFT__SLAB_CLASSES];
 
+static inline uint32_t weft__slab_class(size_t size)
+{
+    /* The small ones by arithmetic, which is no load, and nothing at all where
+     * the compiler knows the size. */
+    if (size > 16 && size <= 64)
+        return (uint32_t)((size + 15) / 16) - 2;
+    return weft__slab_classes[(size + 15) / 16];
+}
+
 /* What the two below do when a magazine does not serve, or none may. */
 void *weft__slab_alloc_slow(struct weft__cache *cache, size_t size);
 void weft__slab_free_slow(struct weft__cache *cache, void *block, size_t size);
@@ -106,7 +115,7 @@ static inline void *weft__slab_alloc(struct weft__cache *cache, size_t size)
         return malloc(size > 0 ? size : 1);
     if (__builtin_expect(size <= WEFT__SLAB_MAX && cache != NULL, 1)) {
         struct weft__magazine *magazine =
-            cache->stock[weft__slab_classes[(size + 15) / 16]].loaded;
+            cache->stock[weft__slab_class(size)].loaded;
 
         if (__builtin_expect(magazine->n_blocks > 0, 1))
             return magazine->block[--magazine->n_blocks];
@@ -124,7 +133,7 @@ static inline void weft__slab_free(struct weft__cache *cache, void *block, size_
     }
     if (__builtin_expect(size <= WEFT__SLAB_MAX && cache != NULL && block != NULL, 1)) {
         struct weft__magazine *magazine =
-            cache->stock[weft__slab_classes[(size + 15) / 16]].loaded;
+            cache->stock[weft__slab_class(size)].loaded;
 
         if (__builtin_expect(magazine->n_blocks < magazine->capacity, 1)) {
             magazine->block[magazine->n_blocks++] = block;

@@ -153,22 +153,12 @@ void weft__guest_wake(struct weft__proc *proc)
     syscall(SYS_futex, &proc->fiber.word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
-/* Back from a wait that nobody ended: take the parked state back, or wait for
+/* Back from a wait that perhaps nobody ended: take the park back, or wait for
  * the waker that was quicker. */
-static void take_back(struct weft__proc *proc)
+static void take_back(struct weft__proc *proc, bool for_mail)
 {
-    uint64_t state = atomic_load_explicit(&proc->state, memory_order_relaxed);
-
-    for (;;) {
-        uint64_t run = state & WEFT__STATE_MASK;
-
-        if (run != WEFT__WAITING && run != WEFT__PARKED)
-            break;
-        if (atomic_compare_exchange_weak_explicit(&proc->state, &state,
-                                                  (state & ~WEFT__STATE_MASK) | WEFT__ACTIVE,
-                                                  memory_order_seq_cst, memory_order_relaxed))
-            return;
-    }
+    if (weft__proc_take_back(proc, for_mail))
+        return;
     while (atomic_load_explicit(&proc->fiber.word, memory_order_acquire) == 0)
         syscall(SYS_futex, &proc->fiber.word, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
 }
@@ -187,13 +177,13 @@ bool weft__guest_wait(struct weft__wait *wait, bool for_mail)
     if (now_ns >= wait->timer.when_ns)
         return false;
     atomic_store_explicit(&proc->fiber.word, 0, memory_order_relaxed);
-    if (weft__proc_commit_park(proc, for_mail ? WEFT__WAITING : WEFT__PARKED)) {
+    if (weft__proc_commit_park(proc, for_mail)) {
         int64_t left_ns = wait->timer.when_ns - now_ns;
         struct timespec left = {left_ns / WEFT__NS_PER_S, left_ns % WEFT__NS_PER_S};
 
         syscall(SYS_futex, &proc->fiber.word, FUTEX_WAIT_PRIVATE, 0,
                 wait->timer.when_ns == INT64_MAX ? NULL : &left, NULL, 0);
-        take_back(proc);
+        take_back(proc, for_mail);
     }
     weft__proc_take_token(proc);
     weft__proc_obey(proc);

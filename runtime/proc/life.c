@@ -23,6 +23,7 @@
 #include "proc/bond.h"
 #include "proc/catch.h"
 #include "proc/guest.h"
+#include "proc/mailbox.h"
 #include "proc/message.h"
 #include "proc/owned.h"
 #include "proc/runtime.h"
@@ -98,7 +99,7 @@ void weft__life_end(struct weft__proc *proc, weft_term reason)
     if (atomic_load_explicit(&proc->name, memory_order_relaxed) != 0)
         weft__register_end(proc);
 
-    if (atomic_load_explicit(&proc->inbox, memory_order_acquire) != NULL)
+    if (weft__proc_has_inbox(proc))
         weft__proc_drain(proc); /* links and monitors that were asked for in time */
     is_quiet = (atomic_load_explicit(&proc->state, memory_order_relaxed) & WEFT__QUIET) != 0;
     set_state(proc, serial, WEFT__ENDING);
@@ -191,7 +192,7 @@ static void run_handler(struct weft__fiber *fiber)
             weft__proc_take_token(proc);
             weft__region_trim(&proc->region);
             weft__proc_leave();
-            if (weft__proc_commit_park(proc, WEFT__WAITING))
+            if (weft__proc_commit_park(proc, true))
                 return;
             weft__proc_enter(proc);
             continue;
@@ -407,7 +408,7 @@ weft_pid weft__proc_spawn(struct weft__proc *parent, const struct weft__spawn *s
     if (child->fiber.is_sticky)
         weft__worker_add_sticky(runtime->sched->workers[child->fiber.home], 1);
     /* A handler with no mail has nothing to run: it is born waiting. */
-    if (spawn->kind == WEFT__PROC_HANDLER && weft__proc_commit_park(child, WEFT__WAITING))
+    if (spawn->kind == WEFT__PROC_HANDLER && weft__proc_commit_park(child, true))
         return pid;
     weft__fiber_ready(runtime->sched, &child->fiber, WEFT__READY_LAST);
     return pid;

@@ -4,6 +4,7 @@
 #include "base/here.h"
 #include "base/options.h"
 #include "proc/bond.h"
+#include "proc/mailbox.h"
 #include "proc/message.h"
 #include "proc/proc.h"
 #include "proc/runtime.h"
@@ -224,7 +225,7 @@ static bool flush_down(struct weft__proc *proc, weft_ref ref)
 {
     for (struct weft__message *message = proc->mailbox.first; message != NULL;
          message = weft__message_next(message))
-        if (message->ref == ref.bits && message->from != 0 && message->block.kind == WEFT__MESSAGE) {
+        if ((message->block.flags & WEFT__IS_DOWN) && message->ref == ref.bits) {
             weft__mailbox_remove(proc, message);
             weft__message_free(message);
             return true;

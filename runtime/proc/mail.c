@@ -1,6 +1,7 @@
 /* mail.c - sending and receiving: the calls. */
 #include "base/here.h"
 #include "proc/guest.h"
+#include "proc/mailbox.h"
 #include "proc/message.h"
 #include "proc/post.h"
 #include "proc/proc.h"
@@ -75,32 +76,45 @@ int weft_try_send(weft_term to, weft_term message)
     return send(to, message, &refusal);
 }
 
+/* The same of a term that is memory. NULL: it cannot be, see send. */
+static __attribute__((noinline)) struct weft__message *message_of_memory(struct weft__cache *cache,
+                                                                         weft_term term)
+{
+    struct weft__copy_refusal refusal;
+    struct weft__message *message;
+    size_t size = weft__copy_size(term, &refusal);
+
+    if (__builtin_expect(size == WEFT__COPY_REFUSED, 0))
+        return NULL;
+    message = weft__message_alloc(cache, WEFT__MESSAGE, size);
+    if (__builtin_expect(message != NULL, 1))
+        message->root = weft__copy_into(term, (char *)(message + 1), &message->block.counted);
+    return message;
+}
+
 /* A live process, a pid that is not this slot's next life, a message that can
  * be sent: what nearly every send is. false: nothing was done. */
 static inline bool send_quick(struct weft__here *here, weft_pid to, weft_term term)
 {
-    struct weft__copy_refusal refusal;
     struct weft__message *message;
     struct weft__proc *peer;
-    size_t size;
 
-    if (here->worker == NULL || here->proc == NULL || !weft_is_pid(to) || weft_is_none(term))
+    if (here->worker == NULL || here->proc == NULL || !weft_is_pid(to))
         return false;
     peer = weft__table_at(&weft__runtime()->table, weft__pid_slot(to));
     if (peer == NULL || !weft__proc_is_there(peer, to))
         return false;
-    size = weft__copy_size(term, &refusal);
-    if (__builtin_expect(size == WEFT__COPY_REFUSED, 0))
-        return false;
-    message = weft__message_alloc(here->cache, WEFT__MESSAGE, size);
+    if (__builtin_expect((term.bits & 3) != 0 && !weft__is_special(term), 1))
+        message = weft__message_of_word(here->cache, term);
+    else
+        message = message_of_memory(here->cache, term);
     if (__builtin_expect(message == NULL, 0))
         return false;
-    message->root = weft__copy_into(term, (char *)(message + 1), &message->block.counted);
-    weft__message_post(here, peer, to, message);
+    weft__message_post(here, peer, to, message, true);
     return true;
 }
 
-static void send_or_exit(weft_term to, weft_term message)
+static __attribute__((noinline)) void send_or_exit(weft_term to, weft_term message)
 {
     struct weft__copy_refusal refusal;
     int code;
@@ -131,19 +145,25 @@ void weft_send(weft_term to, weft_term message)
 
 /* A message that was taken out of the mailbox: its terms live to the end of the
  * innermost scope. */
-static weft_term keep_for_scope(struct weft__proc *proc, struct weft__message *message, weft_term pattern)
+static inline weft_term keep_for_scope(struct weft__here *here, struct weft__proc *proc,
+                                       struct weft__message *message)
 {
     weft_term root = message->root;
 
-    if (proc->fiber.kind == WEFT__PROC_GUEST) { /* a copy: see guest.h */
-        root = weft__copy_to_region(weft__region_here(), root, "weft_receive");
-        weft__message_free(message);
-        weft_match_term(root, pattern); /* what was bound is bound to the copy */
-    } else if (weft__is_memory(root)) {
+    if (weft__is_memory(root))
         weft__region_adopt(&proc->region, &message->block);
-    } else {
-        weft__message_free(message);
-    }
+    else
+        weft__message_free_to(here->cache, message);
+    return root;
+}
+
+/* The same in a guest: a copy, see guest.h. */
+static weft_term keep_for_guest(struct weft__message *message, weft_term pattern)
+{
+    weft_term root = weft__copy_to_region(weft__region_here(), message->root, "weft_receive");
+
+    weft__message_free(message);
+    weft_match_term(root, pattern); /* what was bound is bound to the copy */
     return root;
 }
 
@@ -168,17 +188,17 @@ static struct weft__message *match_task(struct weft__proc *proc, struct weft__me
 {
     bool has_value = (message->block.flags & WEFT__HAS_VALUE) != 0;
     weft_scope scope;
-    bool fits;
+    bool is_it;
 
     /* Without binding: what is bound must live on, so the plain messages are
      * made first and matched again. */
     weft__scope_enter(&scope, weft__region_here());
-    fits = (has_value && weft__match_fits(weft_tuple(weft__term(message->ref), message->root), pattern)) ||
+    is_it = (has_value && weft__match_fits(weft_tuple(weft__term(message->ref), message->root), pattern)) ||
            weft__match_fits(weft_tuple(WEFT_ATOM("DOWN"), weft__term(message->ref), WEFT_ATOM("process"),
                                        weft__term(message->from),
                                        has_value ? WEFT_ATOM("normal") : message->root), pattern);
     weft__scope_leave(&scope);
-    return fits ? weft__mailbox_make_plain(proc, message) : NULL;
+    return is_it ? weft__mailbox_make_plain(proc, message) : NULL;
 }
 
 /* The oldest message from `at` on that fits; binds are bound. */
@@ -205,13 +225,13 @@ static struct weft__message *find(struct weft__proc *proc, struct weft__message 
 /* A process that always finds a message, or looks without waiting, would never
  * park: so each receive counts as a run of its worker, and now and then others
  * get theirs. */
-static void give_way(struct weft__proc *proc)
+static inline struct weft__here *give_way(struct weft__here *here, struct weft__proc *proc)
 {
-    struct weft__here *here = weft__here();
-
     if (here->worker == NULL || __builtin_expect(--here->worker->ticks > 1, 1))
-        return;
-    weft__proc_enter_on(weft__fiber_yield(here), proc);
+        return here;
+    here = weft__fiber_give_way(here);
+    weft__proc_enter_on(here, proc);
+    return here;
 }
 
 /* The oldest message after `seen` that fits, waiting for it; NULL: no time. */
@@ -243,49 +263,87 @@ static struct weft__message *wait_for(struct weft__proc *proc, struct weft__mess
     return message;
 }
 
-/* With an empty mailbox and no time-out: the message that comes next, if it
- * comes alone and fits. NULL: look in the mailbox. */
-static inline struct weft__message *receive_quick(struct weft__proc *proc, weft_term pattern)
+/* The one plain message that has come, which then never was in the mailbox.
+ * NULL: nothing, or more than that, which is in the mailbox now. */
+static inline struct weft__message *take_mail(struct weft__proc *proc)
 {
-    for (;;) {
-        struct weft__message *message = weft__proc_take_mail(proc);
+    struct weft__message *newest;
 
-        if (message != NULL) {
-            if (pattern.bits == weft_any.bits || weft_match_term(message->root, pattern))
-                return message;
-            weft__mailbox_append(proc, message);
-        }
-        if (proc->mailbox.first != NULL)
-            return NULL;
-        weft__proc_wait_for_mail(proc);
-    }
+    if (!weft__proc_has_inbox(proc))
+        return NULL;
+    /* Acquire, with the senders' release: what they wrote is there. */
+    newest = atomic_exchange_explicit(&proc->inbox, NULL, memory_order_acquire);
+    if (newest->block.next == NULL && newest->block.kind == WEFT__MESSAGE &&
+        newest->to == proc->pid.bits)
+        return newest;
+    weft__proc_take_in(proc, newest);
+    return NULL;
 }
 
-static bool receive(struct weft__proc *proc, weft_term pattern, int64_t timeout_ms, weft_term *out)
+static inline bool fits(const struct weft__message *message, weft_term pattern)
+{
+    return pattern.bits == weft_any.bits || weft_match_term(message->root, pattern);
+}
+
+/* With an empty mailbox and no time-out: the message that comes next, if it
+ * comes alone and fits. NULL: look in the mailbox. */
+static inline struct weft__message *receive_quick(struct weft__here **here, struct weft__proc *proc,
+                                                  weft_term pattern)
+{
+    struct weft__message *message;
+
+    while ((message = take_mail(proc)) == NULL) {
+        if (proc->mailbox.first != NULL)
+            return NULL;
+        *here = weft__proc_wait_for_mail(*here, proc);
+        /* What wakes a process has mostly handed its message over. */
+        message = proc->mailbox.first;
+        if (message == NULL)
+            continue;
+        if (message->block.kind != WEFT__MESSAGE || !fits(message, pattern))
+            return NULL;
+        weft__mailbox_remove(proc, message);
+        return message;
+    }
+    if (fits(message, pattern))
+        return message;
+    weft__mailbox_append(proc, message);
+    return NULL;
+}
+
+/* The oldest that fits, taken out of the mailbox; NULL: no time. */
+static struct weft__message *receive_any_way(struct weft__proc *proc, weft_term pattern, int64_t timeout_ms)
 {
     struct weft__message *seen = NULL, *message;
-    weft_term root;
 
-    weft__proc_obey(proc);
-    if (proc->mailbox.first == NULL && timeout_ms == WEFT_INFINITY &&
-        proc->fiber.kind != WEFT__PROC_GUEST) {
-        message = receive_quick(proc, pattern);
-        if (__builtin_expect(message != NULL, 1)) {
-            give_way(proc);
-            goto received;
-        }
-    }
     if (asks_for_mark(proc, pattern))
         seen = proc->mailbox.mark;
     message = find(proc, seen != NULL ? weft__message_next(seen) : proc->mailbox.first, pattern);
     if (message == NULL)
         message = wait_for(proc, proc->mailbox.last, pattern, timeout_ms);
-    give_way(proc);
+    if (message != NULL)
+        weft__mailbox_remove(proc, message);
+    return message;
+}
+
+static inline bool receive(struct weft__here *here, struct weft__proc *proc, weft_term pattern,
+                           int64_t timeout_ms, weft_term *out)
+{
+    bool is_guest = proc->fiber.kind == WEFT__PROC_GUEST;
+    struct weft__message *message = NULL;
+    weft_term root;
+
+    weft__proc_obey(proc);
+    if (proc->mailbox.first == NULL && timeout_ms == WEFT_INFINITY && !is_guest)
+        message = receive_quick(&here, proc, pattern);
+    if (message == NULL) {
+        message = receive_any_way(proc, pattern, timeout_ms);
+        here = weft__here();
+    }
+    here = give_way(here, proc);
     if (message == NULL)
         return false;
-    weft__mailbox_remove(proc, message);
-received:
-    root = keep_for_scope(proc, message, pattern);
+    root = is_guest ? keep_for_guest(message, pattern) : keep_for_scope(here, proc, message);
     if (out != NULL)
         *out = root;
     return true;
@@ -293,32 +351,51 @@ received:
 
 bool weft_receive(weft_term pattern, int64_t timeout_ms, weft_term *out)
 {
-    struct weft__proc *proc = weft__proc_need_parkable("weft_receive");
+    struct weft__here *here = weft__here();
+    struct weft__proc *proc = weft__proc_need_parkable_on(here, "weft_receive");
 
     if (timeout_ms < 0)
         weft__proc_badarg("weft_receive", "timeout_ms is negative (%lld)", (long long)timeout_ms);
     if (weft_is_none(pattern))
         weft__proc_badarg("weft_receive", "the pattern is weft_none, which fits nothing");
-    return receive(proc, pattern, timeout_ms, out);
+    return receive(here, proc, pattern, timeout_ms, out);
+}
+
+/* The oldest, when it is there and plain, or NULL. */
+static inline struct weft__message *first_plain(struct weft__proc *proc)
+{
+    struct weft__message *first = proc->mailbox.first;
+
+    return first != NULL && first->block.kind == WEFT__MESSAGE ? first : NULL;
+}
+
+/* Leave the scope of the body before, enter that of the next. */
+static inline void next_scope(struct weft__receive_each *each, struct weft__region *region)
+{
+    if (each->scope.region != NULL) {
+        /* Nothing was built nor received: it can serve again. */
+        if (region->scope == &each->scope && region->at == each->scope.at &&
+            region->blocks == each->scope.blocks && region->counted == each->scope.counted)
+            return;
+        weft__scope_leave(&each->scope);
+    }
+    weft__scope_enter(&each->scope, region);
 }
 
 weft_term weft__receive_each_next(struct weft__receive_each *each)
 {
-    struct weft__proc *proc = weft__proc_need_parkable("weft_receive_each");
+    struct weft__here *here = weft__here();
+    struct weft__proc *proc = weft__proc_need_parkable_on(here, "weft_receive_each");
+    struct weft__message *first = first_plain(proc);
     weft_term message;
 
-    if (each->scope.region != NULL)
-        weft_scope_leave(&each->scope);
-    weft_scope_enter(&each->scope);
-    if (proc->mailbox.first != NULL && proc->mailbox.first->block.kind == WEFT__MESSAGE) {
-        struct weft__message *first = proc->mailbox.first;
-
+    next_scope(each, &proc->region);
+    if (first != NULL && proc->fiber.kind != WEFT__PROC_GUEST) {
         weft__proc_obey(proc);
-        give_way(proc);
         weft__mailbox_remove(proc, first);
-        message = keep_for_scope(proc, first, weft_any);
+        message = keep_for_scope(give_way(here, proc), proc, first);
     } else {
-        receive(proc, weft_any, WEFT_INFINITY, &message);
+        receive(here, proc, weft_any, WEFT_INFINITY, &message);
     }
     each->in_body = true;
     return message;

@@ -3,7 +3,7 @@
 #include "base/assert.h"
 #include "base/here.h"
 #include "base/slab.h"
-#include "proc/proc.h"
+#include "proc/mailbox.h"
 
 struct weft__message *weft__message_new(enum weft__message_kind kind, weft_term term,
                                         struct weft__copy_refusal *refusal)
@@ -54,36 +54,6 @@ struct weft__message *weft__message_tuple(enum weft__message_kind kind, const we
 }
 
 /* -- the mailbox -------------------------------------------------------------------- */
-
-void weft__mailbox_append(struct weft__proc *proc, struct weft__message *message)
-{
-    message->block.next = NULL;
-    message->prev = proc->mailbox.last;
-    if (proc->mailbox.last != NULL)
-        proc->mailbox.last->block.next = &message->block;
-    else
-        proc->mailbox.first = message;
-    proc->mailbox.last = message;
-    proc->n_messages++;
-}
-
-void weft__mailbox_remove(struct weft__proc *proc, struct weft__message *message)
-{
-    struct weft__message *next = (struct weft__message *)(void *)message->block.next;
-
-    if (message->prev != NULL)
-        message->prev->block.next = message->block.next;
-    else
-        proc->mailbox.first = next;
-    if (next != NULL)
-        next->prev = message->prev;
-    else
-        proc->mailbox.last = message->prev;
-    /* The mark says "everything up to here is older than the reference". */
-    if (proc->mailbox.mark == message)
-        proc->mailbox.mark = message->prev;
-    proc->n_messages--;
-}
 
 void weft__mailbox_clear(struct weft__proc *proc)
 {

@@ -36,7 +36,8 @@ enum weft__message_kind {
 enum {
     WEFT__BY_LINK = 1,      /* EXIT: from a link, not from weft_exit_signal */
     WEFT__HAS_VALUE = 2,    /* TASK_END: root is the result; else the reason it ended with */
-    WEFT__IS_EXIT = 4       /* MESSAGE: an exit signal that was trapped */
+    WEFT__IS_EXIT = 4,      /* MESSAGE: an exit signal that was trapped */
+    WEFT__IS_DOWN = 8       /* DOWN, and the MESSAGE it becomes */
 };
 
 struct weft__message {
@@ -75,6 +76,22 @@ static inline struct weft__message *weft__message_alloc(struct weft__cache *cach
     return message;
 }
 
+/* A plain message that takes one cache line: its root is no memory. ref and from
+ * are left as they are, and mean nothing in such a one. */
+static inline struct weft__message *weft__message_of_word(struct weft__cache *cache, weft_term root)
+{
+    struct weft__message *message = (struct weft__message *)weft__slab_alloc(cache, sizeof *message);
+
+    if (__builtin_expect(message == NULL, 0))
+        return NULL;
+    message->block.counted = NULL;
+    message->block.size = sizeof *message;
+    message->block.kind = WEFT__MESSAGE;
+    message->block.flags = 0;
+    message->root = root;
+    return message;
+}
+
 #define WEFT__MESSAGE_TUPLE_MAX 8
 /* The same with a tuple of n elements, each copied, as root: the tuple itself
  * need not be built first. */
@@ -88,19 +105,16 @@ static inline void weft__message_free(struct weft__message *message)
 {
     weft__block_free(&message->block);
 }
+/* The same with the thread's cache at hand. */
+static inline void weft__message_free_to(struct weft__cache *cache, struct weft__message *message)
+{
+    weft__block_free_to(cache, &message->block);
+}
 
 /* Put it in the inbox of `to`, which its pid names, and wake it when it must
  * be. Takes the message over in any case. false: `to` was not there (the
  * message may be dropped at any time, or has been): who wants an answer must
  * answer itself. Never switches. */
 bool weft__message_send(struct weft__proc *to, weft_pid pid, struct weft__message *message);
-
-/* -- the mailbox: by its process alone ----------------------------------------- */
-
-void weft__mailbox_append(struct weft__proc *proc, struct weft__message *message);
-/* Take out; it belongs to the caller then. */
-void weft__mailbox_remove(struct weft__proc *proc, struct weft__message *message);
-/* Free all that is in it. */
-void weft__mailbox_clear(struct weft__proc *proc);
 
 #endif

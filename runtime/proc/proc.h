@@ -18,23 +18,43 @@
  * The state word: serial above, events and the run state below.
  *
  *     FREE     nobody lives here
- *     ACTIVE   queued or running
- *     WAITING  parked, a message wakes it
+ *     ACTIVE   queued, running, or waiting for mail
  *     PARKED   parked for something else: messages do not wake it
  *     ENDING   its last words: takes no more signals
  *
- *     FREE -> ACTIVE              begin (life.c)           a new serial is live
- *     ACTIVE -> WAITING, PARKED   weft__proc_commit_park   after its stack is left
- *     WAITING, PARKED -> ACTIVE   weft__message_post, set_event: who wins the
- *                                 CAS queues it
- *     ACTIVE -> ENDING -> FREE    weft__life_end           serial + 1
+ *     FREE -> ACTIVE     begin (life.c)           a new serial is live
+ *     ACTIVE -> PARKED   weft__proc_commit_park   after its stack is left
+ *     PARKED -> ACTIVE   set_event: who wins the CAS queues it
+ *     ACTIVE -> ENDING -> FREE   weft__life_end   serial + 1
  *
- * No lost wake-up. A sender: (1) pushes to the inbox, (2) reads the state. A
- * receiver: (3) sets WAITING, (4) reads the inbox. All four seq_cst: if (2)
- * comes before (3), then (1) comes before (4), which sees the message and takes
- * WAITING back; else (2) sees WAITING. Both may see: the CAS out of WAITING
- * lets one of them queue it. Wakes without a message set an event bit in the
- * state word itself, by the same CAS loop that (3) uses.
+ * The inbox: messages, newest first; NULL; or the mark WAITS_FOR_MAIL, which
+ * says that nothing is there and the process waits for it.
+ *
+ *     NULL -> mark       weft__proc_commit_park   after its stack is left
+ *     mark -> NULL       weft__message_post, set_event, take_back: who wins the
+ *                        CAS has the process, and queues it
+ *
+ * So one CAS by the sender finds the process waiting and takes it. A plain
+ * message then goes straight to the mailbox, which is the sender's as long as
+ * it has the process: nothing that came before can be missing there, since the
+ * inbox was empty. Any other signal takes the mark's place in the inbox.
+ *
+ * No lost wake-up. Mail: mark and messages are in one word, so no sender can
+ * push past the mark. What is no mail is an event bit, in the state word:
+ *
+ *     waker                            park
+ *     1  set the bit by CAS;           3  NULL -> mark by CAS
+ *        PARKED: to ACTIVE with it     4  read the state: an event;
+ *     2  read the inbox: the mark;        take the mark back by CAS
+ *        take it by CAS
+ *
+ * All four seq_cst: if (2) comes before (3), then (1) comes before (4), which
+ * sees the event; else (2) sees the mark. Both may see: one CAS wins. Against
+ * PARKED no such look is needed, as event and run state are one word.
+ *
+ * The mark does not say which wait it is for, nor which life. Whoever takes one
+ * that is not the one it saw wakes a process for no reason, which every wait
+ * allows; a message for an earlier life that is handed over so is freed.
  */
 #ifndef WEFT_PROC_PROC_H
 #define WEFT_PROC_PROC_H
@@ -62,7 +82,6 @@ struct weft__runtime;
 enum weft__state {
     WEFT__FREE,
     WEFT__ACTIVE,
-    WEFT__WAITING,
     WEFT__PARKED,
     WEFT__ENDING
 };
@@ -72,6 +91,9 @@ enum weft__state {
 #define WEFT__KILLED (UINT64_C(1) << 5)       /* will end: is_alive says no */
 #define WEFT__QUIET (UINT64_C(1) << 6)        /* killed on purpose by its owner: no report */
 #define WEFT__SERIAL_SHIFT 8
+
+/* In an inbox: see above. No message has this address. */
+#define WEFT__WAITS_FOR_MAIL ((struct weft__message *)(uintptr_t)1)
 
 static inline uint64_t weft__state_serial(uint64_t state) { return state >> WEFT__SERIAL_SHIFT; }
 
@@ -101,7 +123,7 @@ struct weft__proc {
     struct weft__fiber fiber;
     /* By anyone. */
     _Atomic uint64_t state;
-    _Atomic(struct weft__message *) inbox; /* newest first */
+    _Atomic(struct weft__message *) inbox; /* newest first; or WAITS_FOR_MAIL */
     _Atomic uint64_t name;              /* bits of the atom it is registered as, or 0 */
     /* By the process alone from here on (its worker, while it runs). */
     uint32_t flags;
@@ -233,10 +255,19 @@ _Noreturn void weft__proc_system_limit(const char *call, const char *what);
 
 /* -- the state word's verbs (state.c) --------------------------------------------------- */
 
-/* Publish a parked process: WAITING or PARKED. false: something is there for it
- * already and it is still ACTIVE, the caller's to run or queue; true: another
- * thread may run it from now on. */
-bool weft__proc_commit_park(struct weft__proc *proc, enum weft__state how);
+/* Publish a parked process: it waits for mail, or it is PARKED. false: something
+ * is there for it already and it is still the caller's, to run or queue; true:
+ * another thread may run it from now on. */
+bool weft__proc_commit_park(struct weft__proc *proc, bool for_mail);
+/* Does it park or wait for mail? A moment's truth, unless nobody wakes it. */
+static inline bool weft__proc_is_parked(struct weft__proc *proc)
+{
+    /* Acquire: what it did before. */
+    return atomic_load_explicit(&proc->inbox, memory_order_acquire) == WEFT__WAITS_FOR_MAIL ||
+           (atomic_load_explicit(&proc->state, memory_order_acquire) & WEFT__STATE_MASK) == WEFT__PARKED;
+}
+/* Take back a park that was committed. false: somebody was quicker, and wakes it. */
+bool weft__proc_take_back(struct weft__proc *proc, bool for_mail);
 /* This thread, whose struct is at hand, runs that process now. */
 static inline void weft__proc_enter_on(struct weft__here *here, struct weft__proc *proc)
 {
@@ -274,8 +305,9 @@ void weft__wait_begin(struct weft__wait *wait, struct weft__proc *proc, int64_t 
 bool weft__wait_once(struct weft__wait *wait, bool for_mail);
 void weft__wait_end(struct weft__wait *wait);
 
-/* The same without a time-out or a wait, not in a guest; may return for no reason. */
-void weft__proc_wait_for_mail(struct weft__proc *proc);
+/* The same without a time-out or a wait, not in a guest; may return for no
+ * reason. The struct of the thread it goes on. */
+struct weft__here *weft__proc_wait_for_mail(struct weft__here *here, struct weft__proc *proc);
 
 /* Let the process that parks (or will park next) go on. From any thread. A
  * stale pid is no mistake. Never switches. */
@@ -294,7 +326,8 @@ void weft__term_out_of_memory(size_t size);
  * not end it: see obey. */
 void weft__proc_drain(struct weft__proc *proc);
 
-/* Has anything come since the last drain? Relaxed: parking looks again. */
+/* Has anything come since the last drain? By the process itself, whose inbox has
+ * no mark while it runs. Relaxed: parking looks again. */
 static inline bool weft__proc_has_inbox(struct weft__proc *proc)
 {
     return atomic_load_explicit(&proc->inbox, memory_order_relaxed) != NULL;

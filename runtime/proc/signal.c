@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/here.h"
 #include "proc/bond.h"
+#include "proc/mailbox.h"
 #include "weft/error.h"
 
 /* -- making them ------------------------------------------------------------------ */
@@ -52,6 +53,7 @@ static struct weft__message *down_new(weft_term from, uint64_t ref, weft_term re
 
     message->from = from.bits;
     message->ref = ref;
+    message->block.flags = WEFT__IS_DOWN;
     return message;
 }
 
@@ -212,7 +214,10 @@ static struct weft__message *turn_round(struct weft__message *newest)
 static struct weft__message *take_inbox(struct weft__proc *proc)
 {
     /* Acquire, with the senders' release: what they wrote is there. */
-    return turn_round(atomic_exchange_explicit(&proc->inbox, NULL, memory_order_acquire));
+    struct weft__message *newest = atomic_exchange_explicit(&proc->inbox, NULL, memory_order_acquire);
+
+    /* A guest's thread may wait while the runtime that stops ends the guest. */
+    return newest != WEFT__WAITS_FOR_MAIL ? turn_round(newest) : NULL;
 }
 
 void weft__signal_drop_inbox(struct weft__proc *proc)
@@ -511,18 +516,9 @@ void weft__proc_drain(struct weft__proc *proc)
     } while (atomic_load_explicit(&proc->inbox, memory_order_seq_cst) != NULL);
 }
 
-struct weft__message *weft__proc_take_mail(struct weft__proc *proc)
+void weft__proc_take_in(struct weft__proc *proc, struct weft__message *newest)
 {
-    struct weft__message *newest;
-
-    if (!weft__proc_has_inbox(proc))
-        return NULL;
-    newest = atomic_exchange_explicit(&proc->inbox, NULL, memory_order_acquire); /* as take_inbox */
-    if (__builtin_expect(newest->block.next == NULL && newest->block.kind == WEFT__MESSAGE &&
-                             newest->to == proc->pid.bits, 1))
-        return newest;
     take_in(proc, turn_round(newest));
-    return NULL;
 }
 
 /* -- task ends in the mailbox ------------------------------------------------------------------ */

@@ -32,10 +32,8 @@ void weft__signal_noproc_down(struct weft__proc *proc, weft_pid peer, uint64_t r
 /* ENDING: take what is left in the inbox, answer what wants an answer, free it. */
 void weft__signal_drop_inbox(struct weft__proc *proc);
 
-/* With an empty mailbox: the one plain message that has come, which then is the
- * caller's and never was in the mailbox. NULL: nothing, or more than that,
- * which is in the mailbox now. */
-struct weft__message *weft__proc_take_mail(struct weft__proc *proc);
+/* What was taken out of the inbox, newest first: to the mailbox, or acted on. */
+void weft__proc_take_in(struct weft__proc *proc, struct weft__message *newest);
 
 /* The oldest message, made plain: a task's end becomes {ref, value} and DOWN.
  * NULL: none. */

@@ -1,4 +1,4 @@
-/* state.c - the state word: sending, waking, parking. The protocol, and why no
+/* state.c - the state word and the inbox's mark: sending, waking, parking. The protocol, and why no
  * wake-up is lost, is in proc.h.
  */
 #include "base/assert.h"
@@ -11,8 +11,20 @@
 
 /* -- waking --------------------------------------------------------------------- */
 
-/* Set event bits; when the process is parked, it goes on. false: it is not
- * there (any more). */
+/* Take the mark out of the inbox, and with it the process: the caller's to queue.
+ * false: it does not wait for mail. */
+static bool take_waiting(struct weft__proc *proc)
+{
+    struct weft__message *mark = WEFT__WAITS_FOR_MAIL;
+
+    /* Seq_cst: (2), and the look again of a park. */
+    return atomic_load_explicit(&proc->inbox, memory_order_seq_cst) == mark &&
+           atomic_compare_exchange_strong_explicit(&proc->inbox, &mark, NULL, memory_order_seq_cst,
+                                                   memory_order_relaxed);
+}
+
+/* Set event bits; when the process is parked or waits, it goes on. false: it is
+ * not there (any more). */
 static bool set_event(struct weft__proc *proc, uint64_t serial, uint64_t event)
 {
     uint64_t state = atomic_load_explicit(&proc->state, memory_order_seq_cst);
@@ -24,14 +36,14 @@ static bool set_event(struct weft__proc *proc, uint64_t serial, uint64_t event)
         if (weft__state_serial(state) != serial || run == WEFT__FREE || run == WEFT__ENDING)
             return false;
         next = state | event;
-        if (run == WEFT__WAITING || run == WEFT__PARKED)
+        if (run == WEFT__PARKED)
             next = (next & ~WEFT__STATE_MASK) | WEFT__ACTIVE;
         else if (next == state)
-            return true;
-        /* Seq_cst: against the park's exchange of the same word. */
+            return true; /* who set it wakes it */
+        /* Seq_cst: (1), and against the park's exchange of the same word. */
     } while (!atomic_compare_exchange_weak_explicit(&proc->state, &state, next,
                                                     memory_order_seq_cst, memory_order_seq_cst));
-    if ((state & WEFT__STATE_MASK) != WEFT__ACTIVE)
+    if ((state & WEFT__STATE_MASK) == WEFT__PARKED || take_waiting(proc))
         weft__proc_make_ready(weft__here(), proc);
     return true;
 }
@@ -75,57 +87,85 @@ bool weft__message_send(struct weft__proc *to, weft_pid pid, struct weft__messag
      * signal, and a task's end without a value, which may end its owner. */
     bool is_urgent = kind == WEFT__SIGNAL_EXIT || kind == WEFT__SIGNAL_INFO ||
                      (kind == WEFT__SIGNAL_TASK_END && !(message->block.flags & WEFT__HAS_VALUE));
-    bool is_there = weft__message_post(weft__here(), to, pid, message);
 
-    if (is_there && is_urgent)
+    weft__message_post(weft__here(), to, pid, message, kind == WEFT__MESSAGE);
+    if (is_urgent)
         return set_event(to, weft__pid_serial(pid), WEFT__EVENT_SIGNAL);
-    return is_there;
+    /* After the push: who sees it gone answers itself. */
+    return weft__proc_is_there(to, pid);
 }
 
 /* -- parking ------------------------------------------------------------------------- */
 
-bool weft__proc_commit_park(struct weft__proc *proc, enum weft__state how)
+static inline bool has_event(uint64_t state)
 {
-    uint64_t state = atomic_load_explicit(&proc->state, memory_order_relaxed);
+    return (state & (WEFT__EVENT_SIGNAL | WEFT__EVENT_TOKEN)) != 0;
+}
 
+static bool commit_parked_state(struct weft__proc *proc, uint64_t state)
+{
     do {
-        if ((state & (WEFT__EVENT_SIGNAL | WEFT__EVENT_TOKEN)) != 0)
+        if (has_event(state))
             return false;
-        /* Seq_cst: (3). */
+        /* Seq_cst: against set_event's exchange of the same word. */
     } while (!atomic_compare_exchange_weak_explicit(&proc->state, &state,
-                                                    (state & ~WEFT__STATE_MASK) | how,
+                                                    (state & ~WEFT__STATE_MASK) | WEFT__PARKED,
                                                     memory_order_seq_cst, memory_order_relaxed));
-    /* From here on another thread may run it. */
-    if (how == WEFT__WAITING && atomic_load_explicit(&proc->inbox, memory_order_seq_cst) != NULL) { /* (4) */
-        uint64_t waiting = (state & ~WEFT__STATE_MASK) | WEFT__WAITING;
-
-        /* Fails when a sender saw it too, and has queued it. The whole word is
-         * compared: that life, that wait. A later wait of the same process
-         * looks the same; then taking that one back is right as well, since
-         * there was mail, or is a wake for no reason, which callers allow. */
-        if (atomic_compare_exchange_strong_explicit(&proc->state, &waiting, state,
-                                                    memory_order_seq_cst, memory_order_relaxed))
-            return false;
-    }
     return true;
 }
 
-static inline void commit(struct weft__here *here, void *fiber, enum weft__state how)
+/* Inline for the park of a process; the other callers have the function. */
+static inline bool commit_park(struct weft__proc *proc, bool for_mail)
+{
+    uint64_t state = atomic_load_explicit(&proc->state, memory_order_relaxed);
+    struct weft__message *none = NULL;
+
+    if (!for_mail)
+        return commit_parked_state(proc, state);
+    /* Seq_cst: (3). From here on another thread may run it. */
+    if (has_event(state) ||
+        !atomic_compare_exchange_strong_explicit(&proc->inbox, &none, WEFT__WAITS_FOR_MAIL,
+                                                 memory_order_seq_cst, memory_order_relaxed))
+        return false;
+    state = atomic_load_explicit(&proc->state, memory_order_seq_cst); /* (4) */
+    return __builtin_expect(!has_event(state), 1) || !take_waiting(proc);
+}
+
+bool weft__proc_commit_park(struct weft__proc *proc, bool for_mail)
+{
+    return commit_park(proc, for_mail);
+}
+
+bool weft__proc_take_back(struct weft__proc *proc, bool for_mail)
+{
+    uint64_t state = atomic_load_explicit(&proc->state, memory_order_relaxed);
+
+    if (for_mail)
+        return take_waiting(proc);
+    while ((state & WEFT__STATE_MASK) == WEFT__PARKED)
+        if (atomic_compare_exchange_weak_explicit(&proc->state, &state,
+                                                  (state & ~WEFT__STATE_MASK) | WEFT__ACTIVE,
+                                                  memory_order_seq_cst, memory_order_relaxed))
+            return true;
+    return false;
+}
+
+static inline void commit(struct weft__here *here, void *fiber, bool for_mail)
 {
     struct weft__proc *proc = fiber; /* the fiber comes first */
 
-    if (!weft__proc_commit_park(proc, how))
+    if (__builtin_expect(!commit_park(proc, for_mail), 0))
         weft__fiber_ready(here->worker->sched, &proc->fiber, WEFT__READY_NEXT);
 }
 
 static void commit_waiting(struct weft__here *here, void *fiber)
 {
-    commit(here, fiber, WEFT__WAITING);
+    commit(here, fiber, true);
 }
 
 static void commit_parked(struct weft__here *here, void *fiber)
 {
-    commit(here, fiber, WEFT__PARKED);
+    commit(here, fiber, false);
 }
 
 void weft__proc_enter(struct weft__proc *proc)
@@ -141,20 +181,26 @@ void weft__proc_leave(void)
     here->region = NULL;
 }
 
-static void park(struct weft__proc *proc, bool for_mail)
+static inline struct weft__here *park(struct weft__here *here, struct weft__proc *proc, bool for_mail)
 {
     /* Whoever runs next on this thread sets here->proc and region, and the base
      * clears them. */
-    weft__proc_enter_on(weft__fiber_park(weft__here(), for_mail ? commit_waiting : commit_parked), proc);
+    proc->flags |= WEFT__WAITS;
+    here = weft__fiber_park(here, for_mail ? commit_waiting : commit_parked);
+    weft__proc_enter_on(here, proc);
+    /* Relaxed: as in take_token and obey. */
+    if (__builtin_expect(has_event(atomic_load_explicit(&proc->state, memory_order_relaxed)) ||
+                         (proc->flags & WEFT__DOOMED), 0)) {
+        weft__proc_take_token(proc);
+        weft__proc_obey(proc);
+    }
+    proc->flags &= ~(uint32_t)WEFT__WAITS;
+    return here;
 }
 
-void weft__proc_wait_for_mail(struct weft__proc *proc)
+struct weft__here *weft__proc_wait_for_mail(struct weft__here *here, struct weft__proc *proc)
 {
-    proc->flags |= WEFT__WAITS;
-    park(proc, true);
-    weft__proc_take_token(proc);
-    weft__proc_obey(proc);
-    proc->flags &= ~(uint32_t)WEFT__WAITS;
+    return park(here, proc, true);
 }
 
 /* -- waiting with a time-out ------------------------------------------------------------ */
@@ -194,11 +240,7 @@ bool weft__wait_once(struct weft__wait *wait, bool for_mail)
         proc->wait = wait; /* whoever ends the process cancels the timer */
         weft__wheel_add(&worker->wheel, &wait->timer, wait->timeout_ns);
     }
-    proc->flags |= WEFT__WAITS;
-    park(proc, for_mail);
-    weft__proc_take_token(proc);
-    weft__proc_obey(proc);
-    proc->flags &= ~(uint32_t)WEFT__WAITS;
+    park(weft__here(), proc, for_mail);
     return !atomic_load_explicit(&wait->is_over, memory_order_acquire);
 }
 

@@ -23,6 +23,10 @@
  * A waker counts the one it wakes as searching before that one runs, so that a
  * burst of pushes wakes one worker, who wakes the next when it finds work.
  *
+ * A fiber that gives way is pushed with P3 and no P2 (worker.c, requeue): a
+ * sleeper may miss it. Its worker does P2 and P3 for it within WEFT__TICKS runs,
+ * at its look around; or it has run it by then.
+ *
  * Run-next is not in this: its worker runs it next. A thief takes it only on
  * its last pass and only from a worker that has not moved on since the first,
  * so that two processes that play ping-pong are not torn apart.

@@ -57,6 +57,8 @@ struct weft__worker {
     /* By the thread that carries it. */
     int32_t ticks;               /* runs left until the next look around */
     uint32_t n_turns;            /* looks around, for what is done more rarely */
+    uint32_t n_kept;             /* looks around in the run `kept`, which went on after them */
+    uint64_t kept;
     struct weft__fiber *pending; /* the base starts with this one */
     struct weft__carrier *carrier;
     bool is_searching;           /* counted in idle.n_searching */
@@ -169,6 +171,10 @@ struct weft__here *weft__fiber_park(struct weft__here *here, weft__after *commit
 /* Let others run; returns at once when nobody waits. The struct of the thread
  * it goes on. */
 struct weft__here *weft__fiber_yield(struct weft__here *here);
+
+/* For a fiber that goes on without parking and has used up its ticks: look
+ * around, and let others run when it has had its turn. */
+struct weft__here *weft__fiber_give_way(struct weft__here *here);
 
 /* Abandon this fiber's frames and call entry(arg) on another stack; when entry
  * returns, the fiber's run counts as returned. The frames stay as they are

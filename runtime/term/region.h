@@ -27,6 +27,7 @@
 #include <stdint.h>
 
 #include "base/here.h"
+#include "base/slab.h"
 #include "weft/term.h"
 
 /* Under ASan memory beyond `at` is poisoned, so each allocation is told. */
@@ -78,6 +79,18 @@ void weft__region_trim(struct weft__region *region);
 struct weft__block *weft__block_new(size_t size);
 /* Release its counted terms and free it. */
 void weft__block_free(struct weft__block *block);
+/* The same with the thread's cache at hand. */
+static inline void weft__block_free_to(struct weft__cache *cache, struct weft__block *block)
+{
+#if !defined(WEFT__POISON) && !defined(WEFT_DEBUG)
+    if (__builtin_expect(block->counted == NULL, 1)) {
+        weft__slab_free(cache, block, block->size);
+        return;
+    }
+#endif
+    (void)cache;
+    weft__block_free(block);
+}
 static inline char *weft__block_data(struct weft__block *block)
 {
     return (char *)(block + 1);

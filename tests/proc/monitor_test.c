@@ -322,3 +322,36 @@ PROCESS_TEST(many_watchers_of_one_target_each_hear_once, "PROC-30 PROC-32")
         check_term(ask(watchers[i], do_take, A(nil)), A(nothing));
     }
 }
+
+/* Drains, which frees the monitor signal, and then sends: the message lies where
+ * the signal lay. */
+static _Atomic int is_monitored;
+
+static weft_term sends_where_the_signal_lay(weft_term to)
+{
+    while (atomic_load(&is_monitored) == 0)
+        weft_yield();
+    weft_receive(A(nothing), 0, NULL);
+    weft_send(to, weft_int(7));
+    return A(ok);
+}
+
+static weft_term flushes_and_keeps_the_message(weft_term arg)
+{
+    weft_pid other = weft_spawn(sends_where_the_signal_lay, weft_self());
+    weft_ref ref;
+    int64_t got = 0;
+
+    ref = weft_monitor(other);
+    atomic_store(&is_monitored, 1);
+    check_term(await_down(ref), A(normal));
+    check(!weft_demonitor(ref, true));
+    check(weft_receive(weft_bind_int(&got), 0, NULL));
+    check_int(got, 7);
+    return weft_is_none(arg) ? A(ok) : arg;
+}
+
+TEST_WITH(a_flush_takes_no_message_that_lies_where_a_signal_lay, .rules = "PROC-35")
+{
+    run_in_runtime(flushes_and_keeps_the_message, .workers = 1);
+}

@@ -6,7 +6,8 @@
  * world it comes to, once for each world. A check holds in every world; where
  * nobody can step any more, `ends` says whether what is left is a good end.
  *
- * Steps are the accesses of proc/state.c (1)-(4) and sched/idle.c P1-P3, S1-S4.
+ * Steps are the accesses of proc/post.h, of proc/state.c (1)-(4), and of
+ * sched/idle.c P1-P3, S1-S4.
  * All are sequentially consistent, as the code has it, but for one: what a
  * pusher puts into a ring stays in its thread's store buffer until a fence, or
  * the machine, lets it out. A flaw is a step left out or done at another time:
@@ -141,37 +142,45 @@ static bool check_none(const char *found)
     return check_str(found != NULL ? found : "nothing", "nothing");
 }
 
-/* -- a process: proc/state.c ------------------------------------------------------------ */
+/* -- a process: proc/post.h, proc/state.c ------------------------------------------------ */
 
-/* It parks until a token is there, then receives all that is sent. Senders send
- * N_MAILS each; one more thread unparks it, twice.
+/* It parks until a token is there, then waits for mail until it has all that is
+ * sent and the last token. Senders send N_MAILS each; one more thread unparks
+ * it, twice.
  *
- * Who commits a park is an actor of its own: once the state says WAITING the
+ * Who commits a park is an actor of its own: once the mark is in the inbox the
  * process may run elsewhere, park again, and be committed by another thread,
- * while the first one has still to look at the inbox. */
+ * while the first one has still to look at the state. */
 enum { N_SENDERS = 2, N_MAILS = 2, N_COMMITTERS = 4, N_UNPARKS = 2 };
 
-enum run_state { ACTIVE, WAITING, PARKED };
+enum run_state { ACTIVE, PARKED };
 
-/* The state word: run state, and the token. */
+/* The state word: run state, and the token: which one, or 0. */
 struct word {
     uint8_t run;
     uint8_t has_token;
 };
 
+/* The inbox: how many messages, or the mark. A push that fails because another
+ * one was quicker only tries again, so a count is enough. */
+enum { MARK = 255 };
+
 struct process_world {
     uint8_t is_world; /* 1 */
     uint8_t flaw;
     struct word state;
-    uint8_t n_inbox, n_taken;
+    uint8_t inbox, n_given, n_taken;
     uint8_t n_queued; /* places from which the fiber may be run: at most 1 */
     struct {
-        uint8_t at, wants_token;
+        uint8_t at, token; /* the last it took */
     } process;
     struct {
-        uint8_t at, n_left, how;
+        uint8_t at, n_left, seen;
+    } senders[N_SENDERS];
+    struct {
+        uint8_t at, how;
         struct word seen;
-    } senders[N_SENDERS], committers[N_COMMITTERS];
+    } committers[N_COMMITTERS];
     struct {
         uint8_t at, n_left;
         struct word seen;
@@ -181,9 +190,9 @@ _Static_assert(sizeof(struct process_world) <= WORLD_SIZE, "a world has room");
 
 enum process_flaw {
     NO_LOOK_AGAIN = 1,   /* (4) left out */
-    STATE_BEFORE_PUSH,   /* (2) before (1) */
-    LOOK_BEFORE_WAITING, /* (4) before (3) */
+    LOOK_BEFORE_EVENT,   /* (2) before (1) */
     TAKES_BACK_UNASKED,  /* a store where (4) has an exchange */
+    MARK_IS_A_FLAG,      /* a mark beside the inbox: set without a look at what is there */
     TOKEN_WHEN_PARKED_ONLY
 };
 
@@ -202,116 +211,137 @@ static bool word_exchange(struct word *word, struct word *seen, struct word next
     return true;
 }
 
-/* weft__message_send, without a serial: one life. */
-enum { SEND_PUSH, SEND_LOOK, SEND_WAKE };
+/* weft__message_post, without a serial: one life. */
+enum { SEND_LOOK, SEND_PUSH };
 
 static bool sender_step(struct process_world *w, int i)
 {
-    bool looks_first = w->flaw == STATE_BEFORE_PUSH;
-
     if (w->senders[i].n_left == 0)
         return false;
-    switch (w->senders[i].at) {
-    case SEND_PUSH: /* (1) */
-        if (looks_first)
-            w->senders[i].seen = w->state;
-        else
-            w->n_inbox++;
-        w->senders[i].at = SEND_LOOK;
-        return true;
-    case SEND_LOOK: /* (2) */
-        if (looks_first)
-            w->n_inbox++;
-        else
-            w->senders[i].seen = w->state;
-        w->senders[i].at = SEND_WAKE;
-        return true;
-    default:
-        if (w->senders[i].seen.run == WAITING) {
-            struct word next = {ACTIVE, w->senders[i].seen.has_token};
-
-            if (!word_exchange(&w->state, &w->senders[i].seen, next))
-                return true; /* it knows the new state: again */
-            w->n_queued++;
-        }
+    if (w->senders[i].at == SEND_LOOK) {
+        w->senders[i].seen = w->inbox == MARK ? MARK : 0;
         w->senders[i].at = SEND_PUSH;
-        w->senders[i].n_left--;
         return true;
     }
-}
-
-/* set_event with the token. */
-static bool unparker_step(struct process_world *w)
-{
-    struct word next = {ACTIVE, 1}, seen = w->unparker.seen;
-
-    if (w->unparker.n_left == 0)
-        return false;
-    if (w->unparker.at == 0) {
-        w->unparker.seen = w->state;
-        w->unparker.at = 1;
+    if ((w->inbox == MARK) != (w->senders[i].seen == MARK)) { /* the exchange fails, and tells */
+        w->senders[i].seen = w->inbox == MARK ? MARK : 0;
         return true;
     }
-    if (w->flaw == TOKEN_WHEN_PARKED_ONLY && seen.run == ACTIVE)
-        next.has_token = seen.has_token;
-    if (!word_exchange(&w->state, &w->unparker.seen, next))
-        return true;
-    w->n_queued = (uint8_t)(w->n_queued + (seen.run != ACTIVE));
-    w->unparker.at = 0;
-    w->unparker.n_left--;
+    if (w->inbox == MARK) {
+        w->inbox = 0;
+        w->n_given++;
+        w->n_queued++;
+    } else {
+        w->inbox++;
+    }
+    w->senders[i].at = SEND_LOOK;
+    w->senders[i].n_left--;
     return true;
 }
 
-/* weft__proc_commit_park, by the thread that the process left. */
-enum { COMMIT_FREE, COMMIT_LOAD, COMMIT_SET, COMMIT_LOOK, COMMIT_TAKE_BACK };
-
-static void commit_takes_back(struct process_world *w, int i)
+/* take_waiting: look, then exchange; one step, as an exchange that fails is a
+ * look that says no. */
+static void take_waiting(struct process_world *w)
 {
-    struct word seen = {WAITING, w->committers[i].seen.has_token};
+    if (w->inbox != MARK)
+        return;
+    w->inbox = 0;
+    w->n_queued++;
+}
 
-    if (w->flaw == TAKES_BACK_UNASKED) {
-        w->state.run = ACTIVE;
-        w->n_queued++;
-    } else if (word_exchange(&w->state, &seen, w->committers[i].seen)) {
-        w->n_queued++;
+/* set_event with the token. */
+enum { EVENT_LOAD, EVENT_SET, EVENT_LOOK };
+
+static void unparker_is_through(struct process_world *w)
+{
+    w->unparker.at = EVENT_LOAD;
+    w->unparker.n_left--;
+}
+
+static bool unparker_step(struct process_world *w)
+{
+    struct word next = {ACTIVE, (uint8_t)(N_UNPARKS + 1 - w->unparker.n_left)};
+    struct word seen = w->unparker.seen;
+
+    if (w->unparker.n_left == 0)
+        return false;
+    switch (w->unparker.at) {
+    case EVENT_LOAD:
+        if (w->flaw == LOOK_BEFORE_EVENT)
+            take_waiting(w);
+        w->unparker.seen = w->state;
+        w->unparker.at = EVENT_SET;
+        return true;
+    case EVENT_SET: /* (1) */
+        if (w->flaw == TOKEN_WHEN_PARKED_ONLY && seen.run == ACTIVE)
+            next.has_token = seen.has_token;
+        if (!word_exchange(&w->state, &w->unparker.seen, next))
+            return true;
+        w->unparker.at = EVENT_LOOK;
+        if (seen.run == ACTIVE && w->flaw != LOOK_BEFORE_EVENT)
+            return true;
+        w->n_queued = (uint8_t)(w->n_queued + (seen.run == PARKED));
+        unparker_is_through(w);
+        return true;
+    default: /* (2) */
+        take_waiting(w);
+        unparker_is_through(w);
+        return true;
     }
+}
+
+/* weft__proc_commit_park, by the thread that the process left. how: PARKED, or
+ * ACTIVE, which stands for the wait for mail. */
+enum { COMMIT_FREE, COMMIT_LOAD, COMMIT_SET, COMMIT_LOOK };
+
+static void committer_is_through(struct process_world *w, int i, bool goes_on)
+{
+    memset(&w->committers[i], 0, sizeof w->committers[i]);
+    w->n_queued = (uint8_t)(w->n_queued + goes_on);
+}
+
+static void commit_mark(struct process_world *w, int i)
+{
+    if (w->inbox != 0 && w->flaw != MARK_IS_A_FLAG) {
+        committer_is_through(w, i, true);
+        return;
+    }
+    w->inbox = MARK;
+    if (w->flaw == NO_LOOK_AGAIN)
+        committer_is_through(w, i, false);
+    else
+        w->committers[i].at = COMMIT_LOOK;
 }
 
 static bool committer_step(struct process_world *w, int i)
 {
-    struct word next = {w->committers[i].how, 0};
+    struct word next = {PARKED, 0};
 
     switch (w->committers[i].at) {
     case COMMIT_FREE:
         return false;
     case COMMIT_LOAD:
-        if (w->flaw == LOOK_BEFORE_WAITING && w->n_inbox > 0 && w->committers[i].how == WAITING)
-            goto stays;
         w->committers[i].seen = w->state;
         w->committers[i].at = COMMIT_SET;
         return true;
     case COMMIT_SET: /* (3) */
         if (w->committers[i].seen.has_token)
-            goto stays;
-        if (word_exchange(&w->state, &w->committers[i].seen, next))
-            w->committers[i].at = w->committers[i].how == WAITING && w->flaw != NO_LOOK_AGAIN &&
-                                          w->flaw != LOOK_BEFORE_WAITING ? COMMIT_LOOK : COMMIT_FREE;
-        break;
-    case COMMIT_LOOK: /* (4) */
-        w->committers[i].at = w->n_inbox > 0 ? COMMIT_TAKE_BACK : COMMIT_FREE;
-        break;
-    default:
-        commit_takes_back(w, i);
-        w->committers[i].at = COMMIT_FREE;
-        break;
+            committer_is_through(w, i, true);
+        else if (w->committers[i].how == ACTIVE)
+            commit_mark(w, i);
+        else if (word_exchange(&w->state, &w->committers[i].seen, next))
+            committer_is_through(w, i, false);
+        return true;
+    default: /* (4) */
+        if (w->state.has_token && w->flaw == TAKES_BACK_UNASKED) {
+            w->inbox = 0;
+            w->n_queued++;
+        } else if (w->state.has_token) {
+            take_waiting(w);
+        }
+        committer_is_through(w, i, false);
+        return true;
     }
-    if (w->committers[i].at == COMMIT_FREE)
-        memset(&w->committers[i], 0, sizeof w->committers[i]);
-    return true;
-stays:
-    memset(&w->committers[i], 0, sizeof w->committers[i]);
-    w->n_queued++;
-    return true;
 }
 
 /* The process runs: takes the token, drains, and parks for what is missing. */
@@ -326,7 +356,7 @@ static bool process_parks(struct process_world *w)
     if (i == N_COMMITTERS)
         return false; /* no thread left; one of them goes on */
     w->committers[i].at = COMMIT_LOAD;
-    w->committers[i].how = w->process.wants_token ? PARKED : WAITING;
+    w->committers[i].how = w->process.token == 0 ? PARKED : ACTIVE;
     w->process.at = RUN_TOKEN;
     w->n_queued--;
     return true;
@@ -339,14 +369,16 @@ static bool process_step(struct process_world *w)
     switch (w->process.at) {
     case RUN_TOKEN:
         if (w->state.has_token)
-            w->process.wants_token = 0;
+            w->process.token = w->state.has_token;
         w->state.has_token = 0;
-        w->process.at = w->process.wants_token ? RUN_PARK : RUN_DRAIN;
+        w->process.at = w->process.token == 0 ? RUN_PARK : RUN_DRAIN;
         return true;
     case RUN_DRAIN:
-        w->n_taken = (uint8_t)(w->n_taken + w->n_inbox);
-        w->n_inbox = 0;
-        w->process.at = w->n_taken == N_SENDERS * N_MAILS ? RUN_DONE : RUN_PARK;
+        w->n_taken = (uint8_t)(w->n_taken + w->n_given + (w->inbox != MARK ? w->inbox : 0));
+        w->n_given = 0;
+        w->inbox = w->inbox == MARK ? MARK : 0;
+        w->process.at = w->n_taken == N_SENDERS * N_MAILS && w->process.token == N_UNPARKS
+                            ? RUN_DONE : RUN_PARK;
         return true;
     default:
         return process_parks(w);
@@ -371,7 +403,9 @@ static const char *process_world_holds(const union world *world)
 
     if (w->n_queued > 1)
         return "the process is queued twice";
-    return w->n_queued == 1 && w->state.run != ACTIVE ? "the process is queued and not active" : NULL;
+    if (w->n_queued == 1 && w->state.run != ACTIVE)
+        return "the process is queued and not active";
+    return w->n_queued == 1 && w->inbox == MARK ? "the process is queued and waits" : NULL;
 }
 
 static const char *process_world_ends(const union world *world)
@@ -380,7 +414,9 @@ static const char *process_world_ends(const union world *world)
 
     if (w->process.at == RUN_DONE)
         return NULL;
-    return w->process.wants_token ? "a token is lost" : "the process sleeps and there is mail";
+    if (w->process.token != N_UNPARKS)
+        return "a token is lost";
+    return "the process sleeps and there is mail";
 }
 
 static const char *explore_process(enum process_flaw flaw)
@@ -393,7 +429,6 @@ static const char *explore_process(enum process_flaw flaw)
     w->is_world = 1;
     w->flaw = (uint8_t)flaw;
     w->n_queued = 1;
-    w->process.wants_token = 1;
     for (int i = 0; i < N_SENDERS; i++)
         w->senders[i].n_left = N_MAILS;
     w->unparker.n_left = N_UNPARKS;
@@ -405,24 +440,24 @@ TEST(no_order_of_sends_unparks_and_parks_loses_a_wake_up_or_queues_a_process_twi
     check_none(explore_process(0));
 }
 
-TEST(a_park_that_does_not_look_at_the_inbox_again_is_found)
+TEST(a_park_that_does_not_look_at_the_events_again_is_found)
 {
-    check_finds(explore_process(NO_LOOK_AGAIN), "there is mail");
+    check_finds(explore_process(NO_LOOK_AGAIN), "token");
 }
 
-TEST(a_send_that_looks_before_it_pushes_is_found)
+TEST(a_wake_that_looks_for_the_mark_before_it_sets_its_event_is_found)
 {
-    check_finds(explore_process(STATE_BEFORE_PUSH), "there is mail");
+    check_finds(explore_process(LOOK_BEFORE_EVENT), "token");
 }
 
-TEST(a_park_that_looks_before_it_says_waiting_is_found)
-{
-    check_finds(explore_process(LOOK_BEFORE_WAITING), "there is mail");
-}
-
-TEST(a_park_that_takes_its_state_back_without_asking_is_found)
+TEST(a_park_that_takes_its_mark_back_without_asking_is_found)
 {
     check_finds(explore_process(TAKES_BACK_UNASKED), "queued");
+}
+
+TEST(a_mark_that_does_not_ask_whether_mail_has_come_is_found)
+{
+    check_finds(explore_process(MARK_IS_A_FLAG), "there is mail");
 }
 
 TEST(an_unpark_that_sets_no_token_while_the_process_runs_is_found)

@@ -163,9 +163,9 @@ static inline bool parks_with_stack(weft_pid pid)
     struct weft__proc *proc = weft__proc_slot(pid);
     int64_t until = now_ms() + BOUND_MS;
 
-    while ((atomic_load(&proc->state) & WEFT__STATE_MASK) == WEFT__ACTIVE && now_ms() < until)
+    while (!weft__proc_is_parked(proc) && now_ms() < until)
         weft_yield();
-    check_ne(atomic_load(&proc->state) & WEFT__STATE_MASK, WEFT__ACTIVE);
+    check(weft__proc_is_parked(proc));
     return proc->fiber.stack != NULL;
 }
 
