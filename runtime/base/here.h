@@ -27,6 +27,10 @@ struct weft__region;
 struct weft__stack;
 struct weft__worker;
 
+/* How many messages ahead those who walk from one to the next prefetch: in the
+ * time they take for so many, a line comes from another core. */
+#define WEFT__PUSHED 8
+
 /* here: of the thread it is called on. */
 typedef void weft__after(struct weft__here *here, void *arg);
 
@@ -39,6 +43,10 @@ struct weft__here {
     struct weft__proc *proc;     /* the process that runs now, or NULL */
     struct weft__guest *guest;   /* a foreign thread's own things, or NULL */
     struct weft__carrier *carrier; /* a thread of the runtime, or NULL */
+    /* The messages this thread pushed last, a ring: addresses to prefetch, which
+     * may be gone (proc/post.h). */
+    const void *pushed[WEFT__PUSHED];
+    uint32_t n_pushed;
     /* Done by whoever runs next on this thread, once the stack that asked for
      * it is left: publishing a parked fiber, giving a stack back. */
     weft__after *after;

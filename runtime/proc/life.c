@@ -31,8 +31,6 @@
 #include "weft/error.h"
 #include "weft/log.h"
 
-#define HANDLER_MESSAGES 64 /* in one go, then others run */
-
 void (*weft__life_ending)(struct weft__proc *proc);
 
 static struct weft__slots *slots_here(struct weft__runtime *runtime)
@@ -171,7 +169,6 @@ static bool handle(struct weft__proc *proc, struct weft__message *message)
 static void run_handler(struct weft__fiber *fiber)
 {
     struct weft__proc *proc = (struct weft__proc *)(void *)fiber;
-    int n = 0;
 
     weft__proc_enter(proc);
     for (;;) {
@@ -201,7 +198,7 @@ static void run_handler(struct weft__fiber *fiber)
             weft__life_end(proc, WEFT_ATOM("normal"));
             break;
         }
-        if (++n == HANDLER_MESSAGES) {
+        if (weft__fiber_is_to_give_way(weft__here())) {
             weft__proc_leave();
             weft__fiber_ready(weft__runtime()->sched, fiber, WEFT__READY_LAST);
             return;

@@ -104,6 +104,7 @@ static inline bool send_quick(struct weft__here *here, weft_pid to, weft_term te
     peer = weft__table_at(&weft__runtime()->table, weft__pid_slot(to));
     if (peer == NULL || !weft__proc_is_there(peer, to))
         return false;
+    __builtin_prefetch(&peer->inbox, 1); /* to write it, while the message is made */
     if (__builtin_expect((term.bits & 3) != 0 && !weft__is_special(term), 1))
         message = weft__message_of_word(here->cache, term);
     else
@@ -223,13 +224,12 @@ static struct weft__message *find(struct weft__proc *proc, struct weft__message 
 }
 
 /* A process that always finds a message, or looks without waiting, would never
- * park: so each receive counts as a run of its worker, and now and then others
- * get theirs. */
+ * park: so after each receive others may have a turn. */
 static inline struct weft__here *give_way(struct weft__here *here, struct weft__proc *proc)
 {
-    if (here->worker == NULL || __builtin_expect(--here->worker->ticks > 1, 1))
+    if (__builtin_expect(!weft__fiber_is_to_give_way(here), 1))
         return here;
-    here = weft__fiber_give_way(here);
+    here = weft__fiber_yield(here);
     weft__proc_enter_on(here, proc);
     return here;
 }
@@ -311,11 +311,29 @@ static inline struct weft__message *receive_quick(struct weft__here **here, stru
     return NULL;
 }
 
+/* The oldest, when it is there and plain, or NULL. */
+static inline struct weft__message *first_plain(struct weft__proc *proc)
+{
+    struct weft__message *first = proc->mailbox.first;
+
+    return first != NULL && first->block.kind == WEFT__MESSAGE ? first : NULL;
+}
+
+/* Take out the oldest, a plain one; bring near what will be the oldest soon. */
+static inline struct weft__message *take_first(struct weft__proc *proc, struct weft__message *first)
+{
+    __builtin_prefetch((const void *)(uintptr_t)first->ref, 1);
+    weft__mailbox_remove(proc, first);
+    return first;
+}
+
 /* The oldest that fits, taken out of the mailbox; NULL: no time. */
 static struct weft__message *receive_any_way(struct weft__proc *proc, weft_term pattern, int64_t timeout_ms)
 {
-    struct weft__message *seen = NULL, *message;
+    struct weft__message *seen = NULL, *message = first_plain(proc);
 
+    if (pattern.bits == weft_any.bits && message != NULL)
+        return take_first(proc, message);
     if (asks_for_mark(proc, pattern))
         seen = proc->mailbox.mark;
     message = find(proc, seen != NULL ? weft__message_next(seen) : proc->mailbox.first, pattern);
@@ -361,14 +379,6 @@ bool weft_receive(weft_term pattern, int64_t timeout_ms, weft_term *out)
     return receive(here, proc, pattern, timeout_ms, out);
 }
 
-/* The oldest, when it is there and plain, or NULL. */
-static inline struct weft__message *first_plain(struct weft__proc *proc)
-{
-    struct weft__message *first = proc->mailbox.first;
-
-    return first != NULL && first->block.kind == WEFT__MESSAGE ? first : NULL;
-}
-
 /* Leave the scope of the body before, enter that of the next. */
 static inline void next_scope(struct weft__receive_each *each, struct weft__region *region)
 {
@@ -392,7 +402,7 @@ weft_term weft__receive_each_next(struct weft__receive_each *each)
     next_scope(each, &proc->region);
     if (first != NULL && proc->fiber.kind != WEFT__PROC_GUEST) {
         weft__proc_obey(proc);
-        weft__mailbox_remove(proc, first);
+        take_first(proc, first);
         message = keep_for_scope(give_way(here, proc), proc, first);
     } else {
         receive(here, proc, weft_any, WEFT_INFINITY, &message);

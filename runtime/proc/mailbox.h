@@ -21,6 +21,19 @@ static inline void weft__mailbox_append(struct weft__proc *proc, struct weft__me
     proc->n_messages++;
 }
 
+/* Append n that are linked both ways. */
+static inline void weft__mailbox_join(struct weft__proc *proc, struct weft__message *first,
+                                      struct weft__message *last, uint32_t n)
+{
+    first->prev = proc->mailbox.last;
+    if (proc->mailbox.last != NULL)
+        proc->mailbox.last->block.next = &first->block;
+    else
+        proc->mailbox.first = first;
+    proc->mailbox.last = last;
+    proc->n_messages += n;
+}
+
 /* Take out; it belongs to the caller then. */
 static inline void weft__mailbox_remove(struct weft__proc *proc, struct weft__message *message)
 {

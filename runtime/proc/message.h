@@ -44,8 +44,8 @@ struct weft__message {
     struct weft__block block;    /* next: the inbox, then the mailbox, then the region */
     struct weft__message *prev;  /* in a mailbox */
     uint64_t to;                 /* pid bits it is for */
-    uint64_t from;               /* pid bits, for signals */
-    uint64_t ref;                /* ref bits, by kind */
+    uint64_t from;               /* pid bits, for signals; plain: an address to prefetch */
+    uint64_t ref;                /* ref bits, by kind; plain: likewise, in a mailbox */
     weft_term root;
 };
 

@@ -121,9 +121,8 @@ enum {
 struct weft__proc {
     /* By whoever holds the fiber. */
     struct weft__fiber fiber;
-    /* By anyone. */
+    /* By anyone, seldom; the inbox, which senders write all the time, is last. */
     _Atomic uint64_t state;
-    _Atomic(struct weft__message *) inbox; /* newest first; or WAITS_FOR_MAIL */
     _Atomic uint64_t name;              /* bits of the atom it is registered as, or 0 */
     /* By the process alone from here on (its worker, while it runs). */
     uint32_t flags;
@@ -156,6 +155,9 @@ struct weft__proc {
     weft_pid parent;
     weft_term reason;                   /* DOOMED or ending: in memory of the region */
     uint64_t task_ref;                  /* IS_TASK: the reference its owner knows */
+    /* By anyone: newest first; or WAITS_FOR_MAIL. In another cache line than what
+     * a process that receives looks at: its senders may be on other cores. */
+    _Atomic(struct weft__message *) inbox;
 };
 
 /* What few processes have; made at first need. */

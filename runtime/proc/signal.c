@@ -195,29 +195,53 @@ static void drop(struct weft__message *message, weft_term reason)
     weft__message_free(message);
 }
 
-/* Newest first to oldest first. */
-static struct weft__message *turn_round(struct weft__message *newest)
+/* What was in an inbox, oldest first, linked both ways. */
+struct arrivals {
+    struct weft__message *first, *last;
+    uint32_t n;
+    bool all_plain; /* each is a WEFT__MESSAGE for this process */
+};
+
+static inline bool is_plain(const struct weft__proc *proc, const struct weft__message *message)
 {
-    struct weft__message *oldest = NULL;
-
-    while (newest != NULL) {
-        struct weft__message *next = weft__message_next(newest);
-
-        newest->block.next = oldest != NULL ? &oldest->block : NULL;
-        oldest = newest;
-        newest = next;
-    }
-    return oldest;
+    return message->block.kind == WEFT__MESSAGE && message->to == proc->pid.bits;
 }
 
-/* All of the inbox, oldest first. */
-static struct weft__message *take_inbox(struct weft__proc *proc)
+/* One walk over the chain. A line of it may come from another core, and the way
+ * to the next one is in it: so each plain one says what to prefetch on this walk,
+ * and is told what to prefetch when it is received. */
+static struct arrivals turn_round(const struct weft__proc *proc, struct weft__message *newest)
+{
+    struct arrivals arrivals = {.last = newest, .all_plain = true};
+    struct weft__message *newer = NULL, *older, *window[WEFT__PUSHED] = {NULL};
+
+    for (struct weft__message *message = newest; message != NULL; message = older) {
+        older = weft__message_next(message);
+        if (__builtin_expect(is_plain(proc, message), 1)) {
+            __builtin_prefetch((const void *)(uintptr_t)message->from, 1);
+            message->ref = (uintptr_t)window[arrivals.n % WEFT__PUSHED];
+            window[arrivals.n % WEFT__PUSHED] = message;
+        } else {
+            arrivals.all_plain = false;
+        }
+        message->block.next = newer != NULL ? &newer->block : NULL;
+        if (newer != NULL)
+            newer->prev = message;
+        newer = message;
+        arrivals.n++;
+    }
+    arrivals.first = newer;
+    return arrivals;
+}
+
+/* All of the inbox. */
+static struct arrivals take_inbox(struct weft__proc *proc)
 {
     /* Acquire, with the senders' release: what they wrote is there. */
     struct weft__message *newest = atomic_exchange_explicit(&proc->inbox, NULL, memory_order_acquire);
 
     /* A guest's thread may wait while the runtime that stops ends the guest. */
-    return newest != WEFT__WAITS_FOR_MAIL ? turn_round(newest) : NULL;
+    return turn_round(proc, newest != WEFT__WAITS_FOR_MAIL ? newest : NULL);
 }
 
 void weft__signal_drop_inbox(struct weft__proc *proc)
@@ -225,7 +249,7 @@ void weft__signal_drop_inbox(struct weft__proc *proc)
     struct weft__message *message, *next;
     weft_term reason = proc->flags & WEFT__RETURNED ? WEFT_ATOM("normal") : proc->reason;
 
-    for (message = take_inbox(proc); message != NULL; message = next) {
+    for (message = take_inbox(proc).first; message != NULL; message = next) {
         next = weft__message_next(message);
         drop(message, message->to == proc->pid.bits ? reason : WEFT_ATOM("noproc"));
     }
@@ -484,20 +508,24 @@ static void act(struct weft__proc *proc, struct weft__message *message)
     }
 }
 
-static void take_in(struct weft__proc *proc, struct weft__message *message)
+static void take_in(struct weft__proc *proc, struct arrivals arrivals)
 {
-    struct weft__message *next;
+    struct weft__message *message, *next;
 
-    for (; message != NULL; message = next) {
+    if (arrivals.n == 0)
+        return;
+    if (__builtin_expect(arrivals.all_plain, 1)) {
+        weft__mailbox_join(proc, arrivals.first, arrivals.last, arrivals.n);
+        return;
+    }
+    for (message = arrivals.first; message != NULL; message = next) {
         next = weft__message_next(message);
-        if (__builtin_expect(message->to == proc->pid.bits, 1)) {
-            if (__builtin_expect(message->block.kind == WEFT__MESSAGE, 1))
-                weft__mailbox_append(proc, message);
-            else
-                act(proc, message);
-        } else {
+        if (is_plain(proc, message))
+            weft__mailbox_append(proc, message);
+        else if (message->to == proc->pid.bits)
+            act(proc, message);
+        else
             drop(message, WEFT_ATOM("noproc"));
-        }
     }
 }
 
@@ -518,7 +546,7 @@ void weft__proc_drain(struct weft__proc *proc)
 
 void weft__proc_take_in(struct weft__proc *proc, struct weft__message *newest)
 {
-    take_in(proc, turn_round(newest));
+    take_in(proc, turn_round(proc, newest));
 }
 
 /* -- task ends in the mailbox ------------------------------------------------------------------ */

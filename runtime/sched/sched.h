@@ -172,10 +172,6 @@ struct weft__here *weft__fiber_park(struct weft__here *here, weft__after *commit
  * it goes on. */
 struct weft__here *weft__fiber_yield(struct weft__here *here);
 
-/* For a fiber that goes on without parking and has used up its ticks: look
- * around, and let others run when it has had its turn. */
-struct weft__here *weft__fiber_give_way(struct weft__here *here);
-
 /* Abandon this fiber's frames and call entry(arg) on another stack; when entry
  * returns, the fiber's run counts as returned. The frames stay as they are
  * until then: what lies in them may still be known to timers and descriptors.
@@ -215,6 +211,19 @@ static inline bool weft__fiber_ready_quick(struct weft__worker *worker, struct w
 
 /* Has the fiber that runs there had it for so long that others should? */
 bool weft__worker_is_due(const struct weft__worker *worker);
+
+/* Look around; then: has this run lasted long enough? */
+bool weft__worker_turn_is_over(struct weft__worker *worker);
+
+/* For a fiber that has done a piece of work and could go on without parking, such
+ * as with its next message: each piece counts as a run of the worker, which looks
+ * around now and then. true: it has had its turn, others should run. */
+static inline bool weft__fiber_is_to_give_way(struct weft__here *here)
+{
+    if (here->worker == NULL || __builtin_expect(--here->worker->ticks > 1, 1))
+        return false;
+    return weft__worker_turn_is_over(here->worker);
+}
 
 /* First thing on any stack that was switched to: do what the one before it on
  * this thread left to do. */

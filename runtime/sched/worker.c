@@ -40,7 +40,8 @@
 
 #define WEFT__TICKS 61       /* runs between two looks around; prime, so that
                               * it falls in with no user's rhythm */
-#define WEFT__TURN 64        /* looks around in one run before it gives way */
+#define WEFT__TURN 1024      /* looks around in one run before it gives way: some 60,000
+                              * messages, so the watchdog's tick mostly comes first */
 #define WEFT__OVERFLOW_BATCH 64
 #define WEFT__TIMER_BATCH 256
 
@@ -276,27 +277,18 @@ struct weft__here *weft__fiber_yield(struct weft__here *here)
     return leave_for(here, next, requeue);
 }
 
-/* Has this run lasted long enough? A fiber that was woken since, and waits in
- * next, does not wait longer. */
-static bool is_turn_over(struct weft__worker *worker)
+bool weft__worker_turn_is_over(struct weft__worker *worker)
 {
     uint64_t runs = atomic_load_explicit(&worker->counts.runs, memory_order_relaxed);
 
+    look_around(worker);
     if (worker->kept != runs) {
         worker->kept = runs;
         worker->n_kept = 0;
     }
+    /* Who was woken since, and waits in next, does not wait longer. */
     return ++worker->n_kept >= WEFT__TURN || weft__worker_is_due(worker) ||
            atomic_load_explicit(&worker->queue.next, memory_order_relaxed) != NULL;
-}
-
-struct weft__here *weft__fiber_give_way(struct weft__here *here)
-{
-    struct weft__worker *worker = here->worker;
-
-    if (worker->ticks <= 1)
-        look_around(worker);
-    return is_turn_over(worker) ? weft__fiber_yield(here) : here;
 }
 
 /* On a stack of its own, while those with the fiber's frames wait behind it. */

@@ -114,6 +114,78 @@ TEST(who_always_has_a_message_lets_others_run_on_its_worker)
     run_in_runtime(starts_talking_and_who_stops_it, .workers = 1);
 }
 
+/* How many messages the busy one had handled when another one, which it woke in
+ * the middle, ran. */
+enum { N_QUEUED = 20000, AT_MOST_BEHIND = 200 };
+
+static _Atomic int n_heard;
+
+static weft_term tells_how_far_it_is(weft_term parent)
+{
+    weft_receive(A(now), WEFT_INFINITY, NULL);
+    weft_send(parent, weft_tuple(A(behind), weft_int(atomic_load(&n_heard) - N_QUEUED / 2)));
+    return A(ok);
+}
+
+static void hear(weft_pid other)
+{
+    if (atomic_fetch_add(&n_heard, 1) + 1 == N_QUEUED / 2)
+        weft_send(other, A(now));
+}
+
+static void check_how_far_behind(void)
+{
+    int64_t behind = -1;
+
+    weft_receive(weft_tuple(A(behind), weft_bind_int(&behind)), WEFT_INFINITY, NULL);
+    check_le(behind, AT_MOST_BEHIND);
+}
+
+static weft_term hears_all_at_once(weft_term arg)
+{
+    weft_pid other = weft_spawn(tells_how_far_it_is, weft_self());
+
+    weft_yield(); /* it waits */
+    for (int i = 0; i < N_QUEUED; i++)
+        weft_send(weft_self(), weft_int(i));
+    for (int i = 0; i < N_QUEUED; i++) {
+        weft_receive(weft_int(i), WEFT_INFINITY, NULL);
+        hear(other);
+    }
+    check_how_far_behind();
+    return weft_is_none(arg) ? A(ok) : arg;
+}
+
+TEST(who_is_woken_does_not_wait_until_a_long_mailbox_is_empty)
+{
+    run_in_runtime(hears_all_at_once, .workers = 1);
+}
+
+static bool hears(void *state, weft_term other)
+{
+    (void)state;
+    hear(other);
+    return true;
+}
+
+static weft_term has_a_handler_hear(weft_term arg)
+{
+    weft_pid other = weft_spawn(tells_how_far_it_is, weft_self());
+    weft_pid handler = weft_spawn_handler(hears, NULL);
+
+    weft_yield();
+    for (int i = 0; i < N_QUEUED; i++)
+        weft_send(handler, other);
+    check_how_far_behind();
+    weft_kill(handler);
+    return weft_is_none(arg) ? A(ok) : arg;
+}
+
+TEST(who_is_woken_does_not_wait_until_a_handler_has_had_all_its_messages)
+{
+    run_in_runtime(has_a_handler_hear, .workers = 1);
+}
+
 /* -- sleep ------------------------------------------------------------------------------------ */
 
 static weft_term sleeps_and_checks(weft_term ms)
