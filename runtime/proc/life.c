@@ -407,6 +407,6 @@ weft_pid weft__proc_spawn(struct weft__proc *parent, const struct weft__spawn *s
     /* A handler with no mail has nothing to run: it is born waiting. */
     if (spawn->kind == WEFT__PROC_HANDLER && weft__proc_commit_park(child, true))
         return pid;
-    weft__fiber_ready(runtime->sched, &child->fiber, WEFT__READY_LAST);
+    weft__fiber_ready(runtime->sched, &child->fiber, WEFT__READY_NEW);
     return pid;
 }

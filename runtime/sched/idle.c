@@ -31,6 +31,17 @@
  * its last pass and only from a worker that has not moved on since the first,
  * so that two processes that play ping-pong are not torn apart.
  *
+ * Raids that do not pay. A stolen fiber's memory comes over line by line, both
+ * ways, some 100 ns each; processes that live for 50 ns cost more to carry off
+ * than to run. Nothing tells beforehand, so a thief looks at its watch: what it
+ * took, n fibers, kept it busy for how long, all they started included? Less
+ * than WEFT__LOOT_NS for each, and it naps before the next raid, twice as long
+ * each time, and takes fewer. One raid that pays, and it is as quick as ever.
+ * A napping worker is neither asleep nor searching: pushes do not wake it, and
+ * it misses nothing, since it goes through all of the above once it is awake.
+ * Work that those who are awake may not come to (a late run's queue, what a
+ * foreign thread brings) calls it.
+ *
  * An idle runtime sleeps with no time-out and makes no system call.
  *
  * Ideas: Go's proc.go (spinning Ms, the same fences); tokio's idle.rs.
@@ -47,6 +58,12 @@
 
 #define WEFT__SEARCH_PASSES 4
 #define WEFT__SEARCH_PAUSES 200 /* between two passes: some 5 us */
+
+#define WEFT__LOOT_NS 1000      /* a fiber must bring as much work to be worth it */
+#define WEFT__LOOT_MIN 4        /* in a raid that is not likely to pay */
+#define WEFT__NAP_NS (50 * WEFT__NS_PER_US)
+#define WEFT__NAP_MAX_NS (1 * WEFT__NS_PER_MS)
+#define WEFT__NAPS_VAIN 8       /* after so many that brought nothing, sleep */
 
 static void relax(void)
 {
@@ -89,6 +106,9 @@ static bool somewhere_is_work(struct weft__worker *worker)
 
 static void count_steal(struct weft__worker *worker, enum weft__distance distance, uint32_t n)
 {
+    if (worker->loot.n == 0)
+        worker->loot.began_ns = weft__clock_ns();
+    worker->loot.n += n;
     atomic_fetch_add_explicit(&worker->counts.steals[distance], 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&worker->counts.stolen[distance], n, memory_order_relaxed);
 }
@@ -112,7 +132,8 @@ static struct weft__fiber *steal_pass(struct weft__worker *worker, bool is_last,
             bool stands_still =
                 is_last && runs_before[victim->index] ==
                                atomic_load_explicit(&victim->counts.runs, memory_order_relaxed);
-            struct weft__fiber *fiber = weft__runq_steal(&victim->queue, &worker->queue, stands_still);
+            struct weft__fiber *fiber =
+                weft__runq_steal(&victim->queue, &worker->queue, worker->loot.max, stands_still);
 
             if (fiber != NULL) {
                 count_steal(worker, d, 1 + weft__runq_size(&worker->queue));
@@ -206,17 +227,18 @@ static void enter_sleepers(struct weft__worker *worker)
     atomic_thread_fence(memory_order_seq_cst); /* S3 */
 }
 
-/* Take a worker out of the list, if it is there. Under the lock. */
+/* Take a worker out of its list, if it is there. Under the lock. */
 static bool unlist(struct weft__sched *sched, struct weft__worker *worker)
 {
-    struct weft__worker **at = &sched->idle.asleep;
+    struct weft__worker **at = worker->is_napping ? &sched->idle.napping : &sched->idle.asleep;
 
     while (*at != NULL && *at != worker)
         at = &(*at)->next_asleep;
     if (*at == NULL)
         return false;
     *at = worker->next_asleep;
-    atomic_fetch_sub_explicit(&sched->idle.n_asleep, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(worker->is_napping ? &sched->idle.n_napping : &sched->idle.n_asleep, 1,
+                              memory_order_relaxed);
     return true;
 }
 
@@ -228,6 +250,7 @@ static void leave_sleepers(struct weft__worker *worker)
     /* Not there any more: a waker took it out and counted it as a searcher. */
     if (!unlist(sched, worker))
         worker->is_searching = atomic_load_explicit(&worker->rest, memory_order_relaxed) == WEFT__CALLED;
+    worker->is_napping = false;
     if (worker->is_polling) {
         worker->is_polling = false;
         sched->idle.has_poller = false;
@@ -252,11 +275,66 @@ static void sleep_until(struct weft__worker *worker, int64_t when_ns)
         futex_wait(&worker->rest, WEFT__ASLEEP, timeout_ns);
 }
 
+/* -- raids that do not pay -------------------------------------------------------------------- */
+
+/* Has nothing left of what it took: was it worth it? */
+static void weigh_loot(struct weft__loot *loot)
+{
+    int64_t each_ns;
+
+    if (loot->n == 0)
+        return;
+    each_ns = (weft__clock_ns() - loot->began_ns) / loot->n;
+    loot->n = 0;
+    loot->n_vain = 0;
+    if (each_ns >= WEFT__LOOT_NS) {
+        loot->nap_ns = 0;
+        loot->max = UINT32_MAX;
+        return;
+    }
+    loot->max = WEFT__LOOT_MIN;
+    loot->nap_ns = loot->nap_ns == 0 ? WEFT__NAP_NS : 2 * loot->nap_ns;
+    if (loot->nap_ns > WEFT__NAP_MAX_NS)
+        loot->nap_ns = WEFT__NAP_MAX_NS;
+}
+
+static void enter_nap(struct weft__worker *worker)
+{
+    struct weft__sched *sched = worker->sched;
+
+    weft__spin_acquire(&sched->idle.lock);
+    worker->is_napping = true;
+    atomic_store_explicit(&worker->rest, WEFT__ASLEEP, memory_order_relaxed);
+    worker->next_asleep = sched->idle.napping;
+    sched->idle.napping = worker;
+    atomic_fetch_add_explicit(&sched->idle.n_napping, 1, memory_order_seq_cst);
+    weft__spin_release(&sched->idle.lock);
+    atomic_thread_fence(memory_order_seq_cst); /* as S3, for those who call this one */
+}
+
+/* Before the next raid. What this worker alone can run calls it. */
+static void nap(struct weft__worker *worker)
+{
+    int64_t now_ns = weft__clock_ns(), until_ns = now_ns + worker->loot.nap_ns;
+    int64_t timer_ns = weft__wheel_next(&worker->wheel);
+
+    if (++worker->loot.n_vain >= WEFT__NAPS_VAIN)
+        worker->loot.nap_ns = 0; /* the next wait is a sleep */
+    enter_nap(worker);
+    if (!weft__runq_has_sticky(&worker->queue) &&
+        !atomic_load_explicit(&worker->sched->stopping, memory_order_relaxed))
+        sleep_until(worker, timer_ns < until_ns ? timer_ns : until_ns);
+    leave_sleepers(worker);
+}
+
 struct weft__fiber *weft__idle_wait(struct weft__worker *worker)
 {
     struct weft__sched *sched = worker->sched;
     struct weft__fiber *fiber;
 
+    weigh_loot(&worker->loot);
+    if (worker->loot.nap_ns > 0 && !worker->is_searching)
+        nap(worker);
     weft__worker_turn_timers(worker);
     if (weft__poll_n_waiting(sched->poll) > 0)
         weft__poll_wait(sched->poll, 0);
@@ -269,6 +347,8 @@ struct weft__fiber *weft__idle_wait(struct weft__worker *worker)
     if (fiber != NULL)
         return fiber; /* weft__idle_found ends the search */
     end_search(worker);
+    if (worker->loot.nap_ns > 0)
+        return NULL; /* another nap */
 
     enter_sleepers(worker);
     /* Timers that were set since are fresh: wheel_next is 0, and no sleep. */
@@ -295,26 +375,43 @@ static void call_locked(struct weft__sched *sched, struct weft__worker *worker)
         futex_wake(&worker->rest);
 }
 
-void weft__idle_notify(struct weft__sched *sched)
+/* One of the list becomes the searcher, unless there is one. */
+static void wake_one(struct weft__sched *sched, struct weft__worker *const *list)
 {
     uint32_t nobody = 0;
 
-    atomic_thread_fence(memory_order_seq_cst); /* P2 */
-    /* Relaxed: ordered by the fence. */
-    if (atomic_load_explicit(&sched->idle.n_asleep, memory_order_relaxed) == 0 ||
-        atomic_load_explicit(&sched->idle.n_searching, memory_order_relaxed) != 0)
-        return;
     if (!atomic_compare_exchange_strong_explicit(&sched->idle.n_searching, &nobody, 1,
                                                  memory_order_seq_cst, memory_order_relaxed))
         return;
     weft__spin_acquire(&sched->idle.lock);
-    if (sched->idle.asleep == NULL) {
+    if (*list == NULL) {
         weft__spin_release(&sched->idle.lock);
         /* They woke by themselves and look around now. */
         atomic_fetch_sub_explicit(&sched->idle.n_searching, 1, memory_order_seq_cst);
         return;
     }
-    call_locked(sched, sched->idle.asleep);
+    call_locked(sched, *list);
+}
+
+void weft__idle_wake_one(struct weft__sched *sched)
+{
+    wake_one(sched, &sched->idle.asleep);
+}
+
+void weft__idle_notify(struct weft__sched *sched)
+{
+    atomic_thread_fence(memory_order_seq_cst); /* P2 */
+    weft__idle_notify_pushed(sched);
+}
+
+void weft__idle_notify_late(struct weft__sched *sched)
+{
+    weft__idle_notify(sched);
+    /* Relaxed: after notify's fence. */
+    if (atomic_load_explicit(&sched->idle.n_asleep, memory_order_relaxed) == 0 &&
+        atomic_load_explicit(&sched->idle.n_napping, memory_order_relaxed) != 0 &&
+        atomic_load_explicit(&sched->idle.n_searching, memory_order_relaxed) == 0)
+        wake_one(sched, &sched->idle.napping);
 }
 
 void weft__idle_call(struct weft__worker *worker)

@@ -26,9 +26,10 @@
  *           take
  *   inbox   anyone              owner              D: release / acquire - likewise
  *
- * Not done: a deque with the owner at the other end (Chase-Lev) would save the
- * owner's exchange in pop, 2 ns, but is last in first out: a server that two
- * clients keep busy would starve the rest. Priorities as one heap: no.
+ * Not done: last in, first out for all: a server that two clients keep busy
+ * would starve the rest. So it is for fibers that have not begun alone, in a
+ * place of their own (nursery.h), and the others have turns between them.
+ * Priorities as one heap: no.
  *
  * From: Go runtime/proc.go runqput, runqgrab; Tokio multi_thread/queue.rs.
  */
@@ -87,7 +88,9 @@ void weft__runq_init(struct weft__runq *q, uint64_t first)
     atomic_init(&q->inbox, NULL);
     q->is_alone = false;
     q->has_others = false;
+    weft__nursery_init(&q->nursery);
     q->n_next = 0;
+    q->n_new = 0;
     q->n_normal = 0;
     q->n_sticky = 0;
     q->n_turns = 0;
@@ -309,8 +312,29 @@ uint32_t weft__runq_put_next(struct weft__runq *q, struct weft__fiber *fiber,
     return put_overflow(q, homeless, overflow);
 }
 
-/* next, or a fiber that has waited behind it for long enough. */
-static inline struct weft__fiber *pop_normal(struct weft__runq *q)
+uint32_t weft__runq_put_new(struct weft__runq *q, struct weft__fiber *fiber,
+                            struct weft__overflow *overflow)
+{
+    struct weft__fiber *oldest[WEFT__NURSERY_SIZE / 2];
+    struct weft__fibers list = { 0 };
+    uint32_t n;
+
+    if (__builtin_expect(fiber->is_sticky || fiber->priority != WEFT__PRIORITY_NORMAL, 0))
+        return weft__runq_put(q, fiber, overflow);
+    if (__builtin_expect(weft__nursery_push(&q->nursery, fiber), 1))
+        return 0;
+    n = weft__nursery_shed(&q->nursery, oldest);
+    for (uint32_t i = 0; i < n; i++)
+        weft__fibers_append(&list, oldest[i]);
+    if (n > 0)
+        weft__overflow_push(overflow, WEFT__PRIORITY_NORMAL, &list);
+    /* Only this thread fills it, so there is room now. */
+    (void)weft__nursery_push(&q->nursery, fiber);
+    return n;
+}
+
+/* One that has begun: next, or a fiber that has waited behind it for long enough. */
+static inline struct weft__fiber *pop_begun(struct weft__runq *q)
 {
     struct weft__fiber *next, *other;
 
@@ -333,6 +357,41 @@ static inline struct weft__fiber *pop_normal(struct weft__runq *q)
         return take(q, WEFT__PRIORITY_NORMAL);
     q->n_next++;
     return next;
+}
+
+/* How many wait that have begun. */
+static inline uint32_t n_begun(const struct weft__runq *q)
+{
+    /* Relaxed, as in ring_has: thieves only make it fewer. */
+    uint64_t head = atomic_load_explicit(&q->head[WEFT__PRIORITY_NORMAL], memory_order_relaxed);
+
+    return (uint32_t)(own_tail(q, WEFT__PRIORITY_NORMAL) - head) + q->sticky[WEFT__PRIORITY_NORMAL].count +
+           (atomic_load_explicit(&q->next, memory_order_relaxed) != NULL);
+}
+
+/* New ones first, but the more of the others wait, the sooner comes their turn.
+ * Were it at fixed times, parents whose children have ended would pile up, each
+ * with its stack, while their siblings begin. */
+struct weft__fiber *weft__runq_pop_new(struct weft__runq *q)
+{
+    struct weft__fiber *fiber;
+
+    if (q->n_new * n_begun(q) < WEFT__RUNQ_NEW_RUNS) {
+        q->n_new++;
+        fiber = weft__nursery_pop(&q->nursery);
+        if (fiber != NULL)
+            return fiber;
+    }
+    /* The others' turn: next's and the ring's in turn. */
+    q->n_new = 0;
+    q->n_next += WEFT__RUNQ_NEXT_RUNS / 2;
+    fiber = pop_begun(q);
+    return fiber != NULL ? fiber : weft__nursery_pop(&q->nursery);
+}
+
+static inline struct weft__fiber *pop_normal(struct weft__runq *q)
+{
+    return weft__nursery_size(&q->nursery) == 0 ? pop_begun(q) : weft__runq_pop_new(q);
 }
 
 /* The whole order; pop has the short way for when all are normal. */
@@ -367,7 +426,8 @@ struct weft__fiber *weft__runq_pop_slow(struct weft__runq *q)
 
 /* ---- thieves ---- */
 
-static struct weft__fiber *ring_steal(struct weft__runq *victim, struct weft__runq *thief, int p)
+static struct weft__fiber *ring_steal(struct weft__runq *victim, struct weft__runq *thief, int p,
+                                      uint32_t max)
 {
     uint64_t to = own_tail(thief, p);
     uint32_t room = ring_room(thief, p);
@@ -386,6 +446,8 @@ static struct weft__fiber *ring_steal(struct weft__runq *victim, struct weft__ru
         n -= n / 2;
         if (n > room + 1)
             n = room + 1;
+        if (n > max)
+            n = max;
         oldest = slot_read(victim, p, head);
         for (uint64_t i = 1; i < n; i++)
             slot_write(thief, p, to + i - 1, slot_read(victim, p, head + i));
@@ -400,10 +462,17 @@ static struct weft__fiber *ring_steal(struct weft__runq *victim, struct weft__ru
 }
 
 struct weft__fiber *weft__runq_steal(struct weft__runq *victim, struct weft__runq *thief,
-                                     bool is_last_pass)
+                                     uint32_t max, bool is_last_pass)
 {
     for (int p = 0; p < WEFT__N_PRIORITIES; p++) {
-        struct weft__fiber *fiber = ring_steal(victim, thief, p);
+        struct weft__fiber *fiber = NULL;
+
+        /* New ones before the others: nothing of theirs is in the victim's
+         * cache but what they were given. */
+        if (p == WEFT__PRIORITY_NORMAL)
+            fiber = weft__nursery_steal(&victim->nursery, &thief->nursery, max);
+        if (fiber == NULL)
+            fiber = ring_steal(victim, thief, p, max);
 
         if (fiber != NULL)
             return fiber;
@@ -434,7 +503,7 @@ bool weft__runq_is_empty(const struct weft__runq *q)
     for (int p = 0; p < WEFT__N_PRIORITIES; p++)
         if (ring_size(q, p) > 0)
             return false;
-    return true;
+    return weft__nursery_size(&q->nursery) == 0;
 }
 
 bool weft__runq_has_sticky(const struct weft__runq *q)
@@ -444,7 +513,8 @@ bool weft__runq_has_sticky(const struct weft__runq *q)
 
 uint32_t weft__runq_size(const struct weft__runq *q)
 {
-    uint64_t n = atomic_load_explicit(&q->next, memory_order_relaxed) != NULL;
+    uint64_t n = (atomic_load_explicit(&q->next, memory_order_relaxed) != NULL) +
+                 weft__nursery_size(&q->nursery);
 
     for (int p = 0; p < WEFT__N_PRIORITIES; p++)
         n += ring_size(q, p);
@@ -553,7 +623,8 @@ static bool has_more_urgent(const struct weft__runq *q, int p)
         if (has(q, other))
             return true;
     return p > WEFT__PRIORITY_NORMAL
-           && atomic_load_explicit(&q->next, memory_order_relaxed) != NULL;
+           && (atomic_load_explicit(&q->next, memory_order_relaxed) != NULL
+               || weft__nursery_size(&q->nursery) > 0);
 }
 
 struct weft__fiber *weft__runq_refill(struct weft__runq *q, struct weft__overflow *overflow,

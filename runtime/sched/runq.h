@@ -5,14 +5,18 @@
  *              in at the tail, the owner and thieves take at the head
  *   next       one fiber that runs before the ring: the process just woken,
  *              whose message is still warm; thieves take it only at last
+ *   nursery    fibers that have not begun: the newest first for the owner, the
+ *              oldest first for thieves (nursery.h)
  *   sticky     fibers that must not leave the owner's kernel thread: a list
  *              of the owner's, and an inbox where other threads put them
  *   overflow   a node's queue, for what finds a ring full and for what foreign
  *              threads wake
  *
  * Order of pop: high strictly first; then normal, with one low in eight while
- * both wait; low when there is nothing else. next is taken before the ring's
- * normal fibers, but after WEFT__RUNQ_NEXT_RUNS in a row it goes behind them.
+ * both wait; low when there is nothing else. Among normal ones: new fibers
+ * first, but one of n others that wait has a turn after WEFT__RUNQ_NEW_RUNS / n
+ * of them in a row; next before the ring, but after WEFT__RUNQ_NEXT_RUNS in a
+ * row it goes behind it (while new fibers wait, at every other of those turns).
  *
  * Invariant: a fiber that was pushed is popped, stolen or shed exactly once.
  * Threads:   "owner" is the thread that carries the worker; a hand-over of the
@@ -28,9 +32,11 @@
 
 #include "base/spin.h"
 #include "sched/fiber.h"
+#include "sched/nursery.h"
 
 #define WEFT__RUNQ_SIZE 256    /* fibers in a ring, a power of two */
 #define WEFT__RUNQ_NEXT_RUNS 8 /* runs in a row from next while others wait */
+#define WEFT__RUNQ_NEW_RUNS 16 /* runs in a row from the nursery while one other waits */
 #define WEFT__RUNQ_LOW_SHARE 8 /* one in this many is low while normal waits */
 
 /* Fibers joined by ->next, oldest first. Empty: first NULL and count 0. */
@@ -51,12 +57,14 @@ struct weft__runq {
     bool is_alone;      /* there are no thieves: set once, after init */
     bool has_others;    /* sticky, high or low ones may be in here; if not, pop need not look */
     uint32_t n_next;    /* runs in a row that came from next */
+    uint32_t n_new;     /* runs in a row that came from the nursery */
     uint32_t n_normal;  /* normal fibers popped since a low one */
     uint32_t n_sticky;  /* fibers in sticky, all priorities */
     uint32_t n_turns;   /* pops that had a sticky fiber to choose */
     struct weft__fibers sticky[WEFT__N_PRIORITIES];
     /* Slots between head and tail are thieves' to read; written by the owner. */
     _Alignas(64) _Atomic(struct weft__fiber *) slots[WEFT__N_PRIORITIES][WEFT__RUNQ_SIZE];
+    struct weft__nursery nursery; /* of normal priority */
 };
 
 /* A node's queue. Push and take from anywhere. */
@@ -92,6 +100,12 @@ uint32_t weft__runq_put(struct weft__runq *q, struct weft__fiber *fiber,
                         struct weft__overflow *overflow);
 uint32_t weft__runq_put_next(struct weft__runq *q, struct weft__fiber *fiber,
                              struct weft__overflow *overflow);
+
+/* Owner. Put a fiber that has not begun into the nursery, half of which goes to
+ * the overflow queue first when it is full. Returns how many went there. Only
+ * normal, unsticky fibers go to the nursery, others as by put. */
+uint32_t weft__runq_put_new(struct weft__runq *q, struct weft__fiber *fiber,
+                            struct weft__overflow *overflow);
 
 /* Anyone. Put a sticky fiber where the owner alone will find it; the caller
  * then sees to it that the owner wakes. */
@@ -134,6 +148,8 @@ static inline struct weft__fiber *weft__runq_take_next(struct weft__runq *q)
 }
 
 struct weft__fiber *weft__runq_pop_slow(struct weft__runq *q);
+/* The same where new fibers wait, and others that are all normal. */
+struct weft__fiber *weft__runq_pop_new(struct weft__runq *q);
 
 /* Owner. What to run now, or NULL. Inline wherever it stands: it is most of a
  * switch. */
@@ -146,6 +162,8 @@ static inline struct weft__fiber *weft__runq_pop(struct weft__runq *q)
     if (__builtin_expect(q->has_others ||
                          atomic_load_explicit(&q->inbox, memory_order_relaxed) != NULL, 0))
         return weft__runq_pop_slow(q);
+    if (weft__nursery_size(&q->nursery) > 0)
+        return weft__runq_pop_new(q);
     if (atomic_load_explicit(&q->next, memory_order_relaxed) == NULL) {
         q->n_next = 0;
         return weft__runq_pop_normal(q);
@@ -176,12 +194,12 @@ static inline bool weft__runq_push_quick(struct weft__runq *q, struct weft__fibe
     return true;
 }
 
-/* Owner of thief. Take half of a ring of victim's: the oldest is returned, the
- * others are then in thief's ring of that priority. The victim's next is taken
- * only on the last pass and when all its rings are empty. NULL: nothing, or
- * others were quicker each time. */
+/* Owner of thief. Take half of a ring or of the nursery of victim's, at most max
+ * fibers: one is returned, the others are then in the same place of thief's.
+ * The victim's next is taken only on the last pass and when all else is empty.
+ * NULL: nothing, or others were quicker each time. */
 struct weft__fiber *weft__runq_steal(struct weft__runq *victim, struct weft__runq *thief,
-                                     bool is_last_pass);
+                                     uint32_t max, bool is_last_pass);
 
 /* Owner. Take the older half of a ring out and append it to list. Returns how
  * many: 0 when thieves got there first, so there is room now. */
@@ -203,14 +221,15 @@ static inline bool weft__runq_rings_have_work(const struct weft__runq *q)
         if (atomic_load_explicit(&q->head[p], memory_order_relaxed) !=
             atomic_load_explicit(&q->tail[p], memory_order_relaxed))
             return true;
-    return false;
+    /* Seq_cst: S4 (idle.c), as a push into the nursery has no fence but is one. */
+    return weft__nursery_count(atomic_load_explicit(&q->nursery.word, memory_order_seq_cst)) > 0;
 }
 
 /* Owner. A sticky fiber waits, which is_empty does not count. The same fences
  * as above make the inbox part sure. */
 bool weft__runq_has_sticky(const struct weft__runq *q);
 
-/* Anyone. How many wait in the rings and next; a hint. */
+/* Anyone. How many wait in the rings, the nursery and next; a hint. */
 uint32_t weft__runq_size(const struct weft__runq *q);
 
 /* Owner, no thieves about: assert every invariant. */

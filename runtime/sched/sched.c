@@ -49,6 +49,7 @@ static int worker_new(struct weft__sched *sched, uint32_t index)
     weft__rand_init(&worker->rand, sched->seed, index);
     weft__runq_init(&worker->queue, 0);
     worker->queue.is_alone = sched->n_workers == 1;
+    worker->loot.max = UINT32_MAX;
     weft__wheel_init(&worker->wheel, weft__clock_ns());
     weft__stack_cache_init(&worker->stacks, sched->stacks, worker->node->index);
     atomic_init(&worker->due_run, UINT64_MAX);

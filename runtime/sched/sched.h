@@ -48,6 +48,16 @@ struct weft__worker_counts {
     _Atomic uint64_t overflows; /* fibers shed to the node's queue */
 };
 
+/* What a worker brought home from its last raid, and what it learned of it: by
+ * the thread that carries it (idle.c). */
+struct weft__loot {
+    uint32_t n;        /* fibers taken since it last had nothing to do */
+    uint32_t max;      /* take no more at once */
+    int64_t began_ns;  /* when the first of them was taken */
+    int64_t nap_ns;    /* before the next raid; 0: at once */
+    uint32_t n_vain;   /* naps in a row after which there was nothing */
+};
+
 struct weft__worker {
     /* Set once. */
     struct weft__sched *sched;
@@ -62,6 +72,7 @@ struct weft__worker {
     struct weft__fiber *pending; /* the base starts with this one */
     struct weft__carrier *carrier;
     bool is_searching;           /* counted in idle.n_searching */
+    struct weft__loot loot;
     struct weft__rand rand;
     struct weft__stack_cache stacks;
     struct weft__worker_counts counts;
@@ -71,6 +82,7 @@ struct weft__worker {
     _Alignas(WEFT__CACHE_LINE) _Atomic uint32_t rest; /* enum weft__rest: the futex */
     _Atomic int32_t n_sticky;    /* fibers that must stay on this thread */
     bool is_polling;             /* under idle.lock: sleeps in the poller */
+    bool is_napping;             /* under idle.lock: in the list of those that nap */
     struct weft__worker *next_asleep; /* under idle.lock */
     /* By the watchdog. */
     _Alignas(WEFT__CACHE_LINE) _Atomic uint64_t due_run; /* the run that has lasted a tick */
@@ -114,6 +126,8 @@ struct weft__sched {
         _Atomic uint32_t n_searching;
         struct weft__spin lock;
         struct weft__worker *asleep;    /* newest first */
+        struct weft__worker *napping;   /* likewise; not in n_asleep */
+        _Atomic uint32_t n_napping;
         _Atomic bool has_poller;        /* one of them sleeps in the poller; written under the lock */
     } idle;
 
@@ -181,7 +195,8 @@ _Noreturn void weft__fiber_abandon(void (*entry)(void *arg), void *arg);
 /* How a fiber that becomes ready is queued. */
 enum weft__ready {
     WEFT__READY_NEXT, /* a message woke it: soon, on this worker, cache-warm */
-    WEFT__READY_LAST  /* new, or gave way: behind the others */
+    WEFT__READY_NEW,  /* it has not begun: newest first, with turns for the others */
+    WEFT__READY_LAST  /* gave way: behind the others */
 };
 
 /* Queue a fiber that nobody else has. From any thread; never switches. */
@@ -239,9 +254,24 @@ void weft__worker_base(void *unused);
 
 /* -- idle.c ------------------------------------------------------------------- */
 
+/* Take a sleeper out and wake it, as a searcher: the slow side of notify. */
+void weft__idle_wake_one(struct weft__sched *sched);
+/* The same where the work was pushed by a seq_cst exchange, so that no fence is
+ * needed. */
+static inline void weft__idle_notify_pushed(struct weft__sched *sched)
+{
+    /* Seq_cst: P3, after the exchange in the order of all. */
+    if (__builtin_expect(atomic_load_explicit(&sched->idle.n_asleep, memory_order_seq_cst) == 0, 1) ||
+        atomic_load_explicit(&sched->idle.n_searching, memory_order_seq_cst) != 0)
+        return;
+    weft__idle_wake_one(sched);
+}
 /* There is new work in a queue that others can reach: wake a worker unless one
  * is looking already. Full fence inside. */
 void weft__idle_notify(struct weft__sched *sched);
+/* The same for work that the workers that are awake may not come to soon: wakes
+ * one that naps when nobody sleeps. */
+void weft__idle_notify_late(struct weft__sched *sched);
 /* Wake this one, which alone can run what it was given. */
 void weft__idle_call(struct weft__worker *worker);
 /* Wake every sleeper (stop). */

@@ -51,7 +51,7 @@ static void look_at(struct weft__worker *worker, int64_t now_ns)
     /* Relaxed: a hint for the worker and for thieves. */
     atomic_store_explicit(&worker->due_run, runs, memory_order_relaxed);
     if (!weft__runq_is_empty(&worker->queue))
-        weft__idle_notify(worker->sched);
+        weft__idle_notify_late(worker->sched);
 }
 
 static void tick(struct weft__sched *sched)

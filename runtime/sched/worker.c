@@ -336,7 +336,7 @@ static void ready_from_outside(struct weft__sched *sched, struct weft__fiber *fi
     struct weft__worker *worker = sched->workers[home];
 
     weft__overflow_push_one(&worker->node->overflow, fiber);
-    weft__idle_notify(sched);
+    weft__idle_notify_late(sched);
 }
 
 void weft__fiber_ready(struct weft__sched *sched, struct weft__fiber *fiber, enum weft__ready how)
@@ -364,6 +364,13 @@ void weft__fiber_ready(struct weft__sched *sched, struct weft__fiber *fiber, enu
          * watchdog looks after it when that takes long. */
         if (before == NULL && n_shed == 0)
             return;
+    } else if (how == WEFT__READY_NEW) {
+        if (!fiber->is_sticky && fiber->priority == WEFT__PRIORITY_NORMAL &&
+            weft__nursery_push(&worker->queue.nursery, fiber)) {
+            weft__idle_notify_pushed(sched);
+            return;
+        }
+        n_shed = weft__runq_put_new(&worker->queue, fiber, &worker->node->overflow);
     } else {
         n_shed = weft__runq_put(&worker->queue, fiber, &worker->node->overflow);
     }

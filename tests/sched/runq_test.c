@@ -48,7 +48,7 @@ static int pop(struct weft__runq *q)
 
 static int steal(bool is_last_pass)
 {
-    struct weft__fiber *got = weft__runq_steal(&theirs, &ours, is_last_pass);
+    struct weft__fiber *got = weft__runq_steal(&theirs, &ours, UINT32_MAX, is_last_pass);
 
     return got != NULL ? (int)(got - fibers) : -1;
 }
@@ -206,6 +206,116 @@ TEST(next_alone_runs_as_often_as_it_likes)
         weft__runq_push_next(&ours, &fibers[9]);
         check_int(pop(&ours), 9);
     }
+}
+
+/* Put fibers from..to-1 into the nursery; how many were shed. */
+static uint32_t put_new(size_t from, size_t to)
+{
+    uint32_t n_shed = 0;
+
+    for (size_t i = from; i < to; i++)
+        n_shed += weft__runq_put_new(&ours, &fibers[i], &overflow);
+    return n_shed;
+}
+
+TEST(new_fibers_run_newest_first_and_before_those_that_have_begun)
+{
+    set_up(0);
+    push_some(&ours, 0, 1);
+    weft__runq_push_next(&ours, &fibers[1]);
+    check_int(put_new(2, 5), 0);
+    check(!weft__runq_is_empty(&ours));
+    check_int(weft__runq_size(&ours), 5);
+    for (int i = 4; i >= 0; i--)
+        check_int(pop(&ours), i);
+    check_int(pop(&ours), -1);
+}
+
+TEST(one_that_has_begun_waits_for_so_many_new_ones)
+{
+    set_up(0);
+    check_int(put_new(1, 100), 0);
+    push_some(&ours, 0, 1);
+    for (int i = 0; i < WEFT__RUNQ_NEW_RUNS; i++)
+        check_int(pop(&ours), 99 - i);
+    check_int(pop(&ours), 0);
+    check_int(pop(&ours), 99 - WEFT__RUNQ_NEW_RUNS);
+}
+
+TEST(the_more_have_begun_the_fewer_new_ones_come_before)
+{
+    set_up(0);
+    check_int(put_new(100, 200), 0);
+    push_some(&ours, 0, WEFT__RUNQ_NEW_RUNS);
+    for (int i = 0; i < 3; i++) {
+        int n_new = 0, got;
+
+        while ((got = pop(&ours)) >= 100)
+            n_new++;
+        check_int(got, i);
+        check_le(n_new, 2);
+    }
+}
+
+TEST(next_does_not_take_all_turns_between_new_fibers)
+{
+    int n_next = 0, n_ring = 0;
+
+    set_up(0);
+    check_int(put_new(100, 500), 0);
+    push_some(&ours, 0, 90);
+    weft__runq_push_next(&ours, &fibers[99]);
+    for (int i = 0; i < 100; i++) {
+        int got = pop(&ours);
+
+        n_ring += got < 90;
+        if (got == 99) {
+            n_next++;
+            weft__runq_push_next(&ours, &fibers[99]);
+        }
+    }
+    check_gt(n_next, 0);
+    check_gt(n_ring, 10);
+}
+
+TEST(half_of_a_full_nursery_goes_to_the_overflow_queue)
+{
+    set_up(0);
+    check_int(put_new(0, WEFT__NURSERY_SIZE), 0);
+    check_int(put_new(0, 1), WEFT__NURSERY_SIZE / 2);
+    check_int(weft__overflow_size(&overflow), WEFT__NURSERY_SIZE / 2);
+    check_int(weft__runq_size(&ours), WEFT__NURSERY_SIZE / 2 + 1);
+    check_int(pop(&ours), 0);
+    check_int(pop(&ours), WEFT__NURSERY_SIZE - 1);
+}
+
+TEST(new_fibers_that_are_not_normal_or_sticky_have_their_own_places)
+{
+    set_up(0);
+    check_int(put_new(2, 3), 0);
+    weft__runq_put_new(&ours, fiber(0, WEFT__PRIORITY_HIGH), &overflow);
+    weft__runq_put_new(&ours, fiber(3, WEFT__PRIORITY_LOW), &overflow);
+    fibers[1].is_sticky = 1;
+    weft__runq_put_new(&ours, &fibers[1], &overflow);
+    check_int(weft__nursery_size(&ours.nursery), 1);
+    check_int(pop(&ours), 0);
+    check_int(pop(&ours), 2);
+    check_int(pop(&ours), 1);
+    check_int(pop(&ours), 3);
+}
+
+TEST(a_thief_takes_new_fibers_before_those_that_have_begun)
+{
+    set_up(0);
+    push_some(&theirs, 0, 4);
+    for (size_t i = 10; i < 14; i++)
+        weft__runq_put_new(&theirs, &fibers[i], &overflow);
+    check_int(steal(false), 11);
+    check_int(pop(&ours), 10);
+    check_int(steal(false), 12);
+    check_int(steal(false), 13);
+    check_int(steal(false), 0);
+    check_int(pop(&ours), 1);
 }
 
 TEST(only_normal_fibers_are_ever_next)
@@ -393,7 +503,8 @@ static struct weft__fiber *find_fiber(uint32_t self, struct weft__rand *rand)
         uint32_t victim = weft__rand_below(rand, N_THREADS);
 
         if (victim != self)
-            found = weft__runq_steal(&queues[victim], &queues[self], i >= N_THREADS);
+            found = weft__runq_steal(&queues[victim], &queues[self],
+                                     1 + weft__rand_below(rand, 300), i >= N_THREADS);
         is_stolen = found != NULL;
     }
     if (is_stolen)
@@ -409,6 +520,8 @@ static void queue_again(uint32_t self, struct weft__fiber *one, struct weft__ran
         weft__runq_push_sticky(&queues[self], one);
     else if (weft__rand_below(rand, 3) == 0)
         weft__runq_put_next(&queues[self], one, &overflow);
+    else if (weft__rand_below(rand, 3) == 0)
+        weft__runq_put_new(&queues[self], one, &overflow);
     else
         weft__runq_put(&queues[self], one, &overflow);
 }
@@ -457,7 +570,7 @@ static void hand_out_jobs(struct weft__rand *rand)
         if (one->is_sticky)
             weft__runq_push_sticky(&queues[one->home], one);
         else
-            weft__runq_put(&queues[0], one, &overflow);
+            weft__runq_put_new(&queues[0], one, &overflow);
     }
 }
 
