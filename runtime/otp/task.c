@@ -24,6 +24,7 @@
 
 #include "base/clock.h"
 #include "base/here.h"
+#include "base/options.h"
 #include "proc/log.h"
 #include "term/atom.h"
 #include "term/copy.h"
@@ -190,13 +191,13 @@ _Noreturn void weft__task_fail_spawn(const char *call, weft_term arg, int code)
 static weft_pid spawn_by(struct weft__proc *proc, const char *call, weft_task_fn *fn, weft_term arg,
                          const struct weft_task_options *given, bool link, weft_ref *ref, int *code)
 {
-    struct weft_task_options options = {WEFT_TASK_DEFAULTS};
+    struct weft_task_options room = {WEFT_TASK_DEFAULTS};
+    const struct weft_task_options *options = weft__options(given, &room, sizeof room);
     struct weft_spawn_options spawn;
 
-    weft__options_take(&options, given);
-    weft__task_spawn_options(call, &spawn, options.priority, options.stack_size);
-    spawn.sticky = options.sticky;
-    spawn.label = options.label;
+    weft__task_spawn_options(call, &spawn, options->priority, options->stack_size);
+    spawn.sticky = options->sticky;
+    spawn.label = options->label;
     spawn.link = link;
     return weft__task_spawn(proc, call, fn, arg, &spawn, ref, code);
 }

@@ -11,8 +11,10 @@
 
 static uint32_t bucket_of(uint64_t key, uint32_t n_buckets)
 {
-    /* Fibonacci hashing: references of one process differ in low bits. */
-    return (uint32_t)((key * UINT64_C(0x9E3779B97F4A7C15)) >> 32) & (n_buckets - 1);
+    /* The counter of a reference or the serial of a pid, and the slot, whose low
+     * bits are spread. So the references that a process makes one after the
+     * other lie one after the other, eight in a cache line. */
+    return ((uint32_t)(key >> 2) + (uint32_t)(key >> 39) * UINT32_C(0x9E3779B1)) & (n_buckets - 1);
 }
 
 static struct weft__bond **list_of(struct weft__proc *proc, uint64_t key)

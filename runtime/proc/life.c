@@ -33,10 +33,8 @@
 
 void (*weft__life_ending)(struct weft__proc *proc);
 
-static struct weft__slots *slots_here(struct weft__runtime *runtime)
+static struct weft__slots *slots_of(struct weft__runtime *runtime, const struct weft__worker *worker)
 {
-    struct weft__worker *worker = weft__here()->worker;
-
     return worker != NULL ? &runtime->slots[worker->index] : NULL;
 }
 
@@ -71,11 +69,30 @@ static void tell(struct weft__proc *proc, enum weft__bond_kind kind)
         weft__bond_each(proc, tell_bond, &kind);
 }
 
-static void set_state(struct weft__proc *proc, uint64_t serial, enum weft__state run)
+/* Leave all as begin wants to find it. */
+static void clean(struct weft__proc *proc)
 {
-    /* Release, with senders' look; seq_cst as it is (2)'s counterpart: who
-     * pushed before this is drained below, who pushes later sees it. */
-    atomic_store_explicit(&proc->state, serial << WEFT__SERIAL_SHIFT | run, memory_order_seq_cst);
+    if (proc->mailbox.first != NULL)
+        weft__mailbox_clear(proc);
+    if (proc->bonds.n > 0 || proc->bonds.buckets != NULL)
+        weft__bond_clear(proc);
+    weft__region_destroy(&proc->region);
+    if (proc->owned != NULL)
+        weft__owned_clear(&proc->owned);
+    if (proc->extra != NULL)
+        weft__extra_free(proc);
+}
+
+/* Its memory goes, its slot is free under the next serial. */
+static void give_back(struct weft__runtime *runtime, struct weft__proc *proc)
+{
+    uint64_t free_state = (weft__pid_serial(proc->pid) + 1) << WEFT__SERIAL_SHIFT | WEFT__FREE;
+
+    clean(proc);
+    /* Release: who sees the new serial sees no more of the old life. Nobody has
+     * to be kept from anything, as in ENDING nobody is let in. */
+    atomic_store_explicit(&proc->state, free_state, memory_order_release);
+    weft__table_give(&runtime->table, slots_of(runtime, weft__here()->worker), proc);
 }
 
 void weft__life_end(struct weft__proc *proc, weft_term reason)
@@ -100,11 +117,15 @@ void weft__life_end(struct weft__proc *proc, weft_term reason)
     if (weft__proc_has_inbox(proc))
         weft__proc_drain(proc); /* links and monitors that were asked for in time */
     is_quiet = (atomic_load_explicit(&proc->state, memory_order_relaxed) & WEFT__QUIET) != 0;
-    set_state(proc, serial, WEFT__ENDING);
+    /* Seq_cst, (2)'s counterpart: who pushed before this is drained below, who
+     * pushes later sees it. */
+    atomic_store_explicit(&proc->state, serial << WEFT__SERIAL_SHIFT | WEFT__ENDING, memory_order_seq_cst);
     /* A name that came since: who registers looks at the state afterwards. */
     if (atomic_load_explicit(&proc->name, memory_order_seq_cst) != 0)
         weft__register_end(proc);
-    weft__signal_drop_inbox(proc);
+    /* Seq_cst, after the state: (1) and (2) of a sender who came in time. */
+    if (atomic_load_explicit(&proc->inbox, memory_order_seq_cst) != NULL)
+        weft__signal_drop_inbox(proc);
     if (proc->fiber.kind == WEFT__PROC_FUNCTION && proc->report != NULL &&
         !(proc->flags & WEFT__RETURNED) &&
         !(is_quiet && weft_eq(reason, WEFT_ATOM("killed"))))
@@ -116,16 +137,9 @@ void weft__life_end(struct weft__proc *proc, weft_term reason)
     tell(proc, WEFT__BOND_WATCHER);
     tell(proc, WEFT__BOND_MONITOR);
 
-    weft__mailbox_clear(proc);
-    weft__bond_clear(proc);
-    weft__region_destroy(&proc->region);
-    weft__owned_clear(&proc->owned);
-    if (proc->extra != NULL)
-        weft__extra_free(proc);
     if (proc->fiber.is_sticky)
         weft__worker_add_sticky(runtime->sched->workers[proc->fiber.home], -1);
-    set_state(proc, serial + 1, WEFT__FREE);
-    weft__table_give(&runtime->table, slots_here(runtime), proc);
+    give_back(runtime, proc);
     weft__runtime_process_ended(runtime);
 }
 
@@ -245,23 +259,38 @@ bool weft__proc_look(struct weft__proc *proc)
 
 /* -- the beginning ------------------------------------------------------------------------ */
 
+/* What the end of the life before left. */
+static __attribute__((unused)) bool is_clean(const struct weft__proc *proc)
+{
+    const char *at = (const char *)proc + offsetof(struct weft__proc, owned);
+    const char *end = (const char *)proc + offsetof(struct weft__proc, ref_counter);
+
+    while (at < end && *at == 0)
+        at++;
+    return at == end;
+}
+
 static void begin(struct weft__proc *proc, struct weft__runtime *runtime)
 {
     uint64_t serial = weft__state_serial(atomic_load_explicit(&proc->state, memory_order_relaxed));
 
-    memset((char *)proc + offsetof(struct weft__proc, flags), 0,
-           offsetof(struct weft__proc, ref_counter) - offsetof(struct weft__proc, flags));
-    atomic_store_explicit(&proc->name, 0, memory_order_relaxed);
+    weft__assert(is_clean(proc));
+    proc->flags = 0;
+    proc->n_messages = 0;
     proc->pid = weft__pid_make(weft__table_slot(&runtime->table, proc), serial);
     proc->parent = weft_none;
+    proc->report = NULL;
+    proc->arg = weft_none;
     proc->reason = weft_none;
     proc->task_ref = 0;
     proc->fiber.next = NULL;
     proc->fiber.stack = NULL;
     proc->fiber.is_sticky = 0;
     proc->fiber.stack_class = 0;
-    /* Whatever late senders left for the one before: the first drain drops it. */
-    set_state(proc, serial, WEFT__ACTIVE);
+    atomic_store_explicit(&proc->name, 0, memory_order_relaxed);
+    /* Whatever late senders left for the one before: the first drain drops it.
+     * Release, with the look of a sender; who has the pid got it later. */
+    atomic_store_explicit(&proc->state, serial << WEFT__SERIAL_SHIFT | WEFT__ACTIVE, memory_order_release);
 }
 
 struct weft__proc *weft__life_begin_guest(struct weft__runtime *runtime)
@@ -307,16 +336,39 @@ static int tie(struct weft__proc *parent, struct weft__proc *child, const struct
     return 0;
 }
 
-static int fill(struct weft__proc *parent, struct weft__proc *child, const struct weft__spawn *spawn)
+/* The argument goes to memory of the child's region. */
+static int copy_arg(struct weft__proc *child, weft_term arg)
+{
+    struct weft__copy_refusal refusal;
+    struct weft__block *block;
+    size_t size;
+
+    child->arg = arg;
+    if (!weft__is_memory(arg) && !weft__is_special(arg))
+        return 0;
+    size = weft__copy_size(arg, &refusal);
+    if (size == WEFT__COPY_REFUSED)
+        return WEFT_EBADTERM;
+    block = weft__block_new(size);
+    if (block == NULL)
+        return WEFT_ENOMEM;
+    child->arg = weft__copy_into(arg, weft__block_data(block), &block->counted);
+    weft__region_adopt(&child->region, block);
+    return 0;
+}
+
+static int fill(struct weft__proc *parent, struct weft__proc *child, const struct weft__spawn *spawn,
+                const struct weft__worker *worker)
 {
     const struct weft_spawn_options *options = spawn->options;
-    struct weft__worker *worker = weft__here()->worker;
+    int code;
 
     child->parent = parent->pid;
     child->fiber.priority = (uint8_t)options->priority;
     child->fiber.home = worker != NULL ? worker->index : 0;
     child->fiber.is_sticky = options->sticky;
-    child->fiber.stack_class = (uint8_t)weft__stack_class_for(options->stack_size);
+    if (__builtin_expect(options->stack_size > 0, 0))
+        child->fiber.stack_class = (uint8_t)weft__stack_class_for(options->stack_size);
     if (spawn->kind == WEFT__PROC_HANDLER) {
         child->entry.handler = spawn->handler;
         child->fiber.run = run_handler;
@@ -330,16 +382,9 @@ static int fill(struct weft__proc *parent, struct weft__proc *child, const struc
     } else {
         child->entry.fn = spawn->fn;
         child->fiber.run = run_function;
-        child->arg = spawn->arg;
-        if (weft__is_memory(spawn->arg) || weft__is_special(spawn->arg)) {
-            struct weft__copy_refusal refusal;
-            struct weft__message *message = weft__message_new(WEFT__MESSAGE, spawn->arg, &refusal);
-
-            if (message == NULL)
-                return refusal.problem == WEFT__COPY_OK ? WEFT_ENOMEM : WEFT_EBADTERM;
-            weft__region_adopt(&child->region, &message->block);
-            child->arg = message->root;
-        }
+        code = copy_arg(child, spawn->arg);
+        if (__builtin_expect(code != 0, 0))
+            return code;
     }
     if (options->label != NULL) {
         struct weft__extra *extra = weft__proc_extra(child);
@@ -365,7 +410,6 @@ static void unmake(struct weft__runtime *runtime, struct weft__proc *parent, str
                    const struct weft__spawn *spawn)
 {
     struct weft__bond *bond = weft__bond_find(parent, child->pid.bits);
-    uint64_t serial = weft__pid_serial(child->pid);
 
     if (bond != NULL)
         weft__bond_remove(parent, bond);
@@ -373,19 +417,14 @@ static void unmake(struct weft__runtime *runtime, struct weft__proc *parent, str
         weft__bond_each(child, forget_watcher, parent);
     if (child->task_ref != 0 && (bond = weft__bond_find(parent, child->task_ref)) != NULL)
         weft__bond_remove(parent, bond);
-    weft__bond_clear(child);
-    weft__region_destroy(&child->region);
-    weft__owned_clear(&child->owned);
-    if (child->extra != NULL)
-        weft__extra_free(child);
-    set_state(child, serial + 1, WEFT__FREE);
-    weft__table_give(&runtime->table, slots_here(runtime), child);
+    give_back(runtime, child);
 }
 
 weft_pid weft__proc_spawn(struct weft__proc *parent, const struct weft__spawn *spawn, int *code)
 {
     struct weft__runtime *runtime = weft__runtime();
-    struct weft__proc *child = weft__table_take(&runtime->table, slots_here(runtime));
+    struct weft__worker *worker = weft__here()->worker;
+    struct weft__proc *child = weft__table_take(&runtime->table, slots_of(runtime, worker));
     weft_pid pid;
 
     if (child == NULL) {
@@ -394,8 +433,8 @@ weft_pid weft__proc_spawn(struct weft__proc *parent, const struct weft__spawn *s
     }
     child->fiber.kind = (uint8_t)spawn->kind;
     begin(child, runtime);
-    *code = fill(parent, child, spawn);
-    if (*code != 0) {
+    *code = fill(parent, child, spawn, worker);
+    if (__builtin_expect(*code != 0, 0)) {
         unmake(runtime, parent, child, spawn);
         return weft_none;
     }
@@ -407,6 +446,6 @@ weft_pid weft__proc_spawn(struct weft__proc *parent, const struct weft__spawn *s
     /* A handler with no mail has nothing to run: it is born waiting. */
     if (spawn->kind == WEFT__PROC_HANDLER && weft__proc_commit_park(child, true))
         return pid;
-    weft__fiber_ready(runtime->sched, &child->fiber, WEFT__READY_NEW);
+    weft__fiber_ready_new(runtime->sched, worker, &child->fiber);
     return pid;
 }

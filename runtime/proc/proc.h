@@ -124,15 +124,13 @@ struct weft__proc {
     /* By anyone, seldom; the inbox, which senders write all the time, is last. */
     _Atomic uint64_t state;
     _Atomic uint64_t name;              /* bits of the atom it is registered as, or 0 */
-    /* By the process alone from here on (its worker, while it runs). */
+    /* By the process alone from here on (its worker, while it runs). A short life
+     * writes the second cache line and looks at the others. */
     uint32_t flags;
     uint32_t n_messages;                /* in the mailbox */
-    weft_pid pid;                       /* set by init */
-    struct {                            /* oldest first, two ways */
-        struct weft__message *first, *last;
-        struct weft__message *mark;     /* the last one there when the newest reference was made */
-    } mailbox;
-    struct weft__region region;
+    /* Set when it begins. */
+    weft_pid pid;
+    weft_pid parent;
     union {
         weft_fn *fn;
         weft_handler_fn *handler;
@@ -143,18 +141,23 @@ struct weft__proc {
                                          * end is reported, or NULL */
     };
     weft_term arg;                      /* of a function; in memory of the region */
+    weft_term reason;                   /* DOOMED or ending: in memory of the region */
+    uint64_t task_ref;                  /* IS_TASK: the reference its owner knows */
+    /* All zero in a free slot, but for the counter. */
+    struct weft__owned *owned;          /* memory, keeps and defers, newest first */
+    struct weft__region region;
+    struct weft__extra *extra;          /* what few processes have */
+    struct {                            /* oldest first, two ways */
+        struct weft__message *first, *last;
+        struct weft__message *mark;     /* the last one there when the newest reference was made */
+    } mailbox;
     struct weft__wait *wait;            /* whose timer is set, or NULL */
     struct {                            /* links, monitors, aliases: bond.h */
         struct weft__bond **buckets;    /* NULL: one_list is all there is */
         struct weft__bond *one_list;
         uint32_t n, n_buckets;
     } bonds;
-    struct weft__owned *owned;          /* memory, keeps and defers, newest first */
-    struct weft__extra *extra;          /* what few processes have */
     uint64_t ref_counter;               /* never goes back, over all serials */
-    weft_pid parent;
-    weft_term reason;                   /* DOOMED or ending: in memory of the region */
-    uint64_t task_ref;                  /* IS_TASK: the reference its owner knows */
     /* By anyone: newest first; or WAITS_FOR_MAIL. In another cache line than what
      * a process that receives looks at: its senders may be on other cores. */
     _Atomic(struct weft__message *) inbox;

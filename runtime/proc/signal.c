@@ -7,6 +7,8 @@
 #include "base/here.h"
 #include "proc/bond.h"
 #include "proc/mailbox.h"
+#include "proc/post.h"
+#include "proc/runtime.h"
 #include "weft/error.h"
 
 /* -- making them ------------------------------------------------------------------ */
@@ -77,7 +79,7 @@ void weft__signal_exit_by_link(struct weft__proc *proc, weft_pid to)
     send(to, exit_new(proc->pid, is_value ? WEFT_ATOM("normal") : proc->reason, true));
 }
 
-void weft__signal_task_end(struct weft__proc *proc)
+static void task_end(struct weft__proc *proc)
 {
     bool has_value = (proc->flags & WEFT__RETURNED) != 0;
     struct weft__copy_refusal refusal;
@@ -98,6 +100,34 @@ void weft__signal_task_end(struct weft__proc *proc)
     message->ref = proc->task_ref;
     message->block.flags = has_value ? WEFT__HAS_VALUE : 0;
     send(proc->parent, message);
+}
+
+/* A result that is no memory, an owner that is there: how nearly every task ends.
+ * false: nothing was done. */
+static bool task_end_quick(struct weft__proc *proc)
+{
+    struct weft__here *here = weft__here();
+    struct weft__proc *owner = weft__table_at(&weft__runtime()->table, weft__pid_slot(proc->parent));
+    struct weft__message *message;
+
+    if ((proc->flags & WEFT__RETURNED) == 0 || weft__is_memory(proc->reason) || weft__is_special(proc->reason) ||
+        weft_is_none(proc->reason) || owner == NULL || !weft__proc_is_there(owner, proc->parent))
+        return false;
+    message = weft__message_alloc(here->cache, WEFT__SIGNAL_TASK_END, 0);
+    if (message == NULL)
+        return false;
+    message->root = proc->reason;
+    message->from = proc->pid.bits;
+    message->ref = proc->task_ref;
+    message->block.flags = WEFT__HAS_VALUE;
+    weft__message_post(here, owner, proc->parent, message, false);
+    return true;
+}
+
+void weft__signal_task_end(struct weft__proc *proc)
+{
+    if (__builtin_expect(!task_end_quick(proc), 0))
+        task_end(proc);
 }
 
 void weft__signal_down(struct weft__proc *proc, weft_pid to, uint64_t ref, weft_term reason)
@@ -459,7 +489,9 @@ static void on_task_end(struct weft__proc *proc, struct weft__message *message)
     bond->is_done = true;
     bond->message = message;
     if (bond->collector != NULL) {
-        task_link_part(proc, bond, message, true);
+        /* A :normal end of one that is linked tells nobody anything here. */
+        if ((message->block.flags & WEFT__HAS_VALUE) == 0)
+            task_link_part(proc, bond, message, true);
         bond->collector->ended(bond->collector, proc, bond);
         return;
     }

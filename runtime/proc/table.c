@@ -83,6 +83,7 @@ static bool refill(struct weft__table *table, struct weft__slots *slots)
 
     if (entry != NULL) {
         slots->first = batch_first(entry);
+        *entry = (ck_stack_entry_t){0}; /* a free slot is clean */
         slots->n = table->batch;
         return true;
     }
@@ -112,14 +113,6 @@ static void shed(struct weft__table *table, struct weft__slots *slots)
     ck_stack_push_upmc(&table->batches, batch_entry(first));
 }
 
-static void count(struct weft__slots *slots, int64_t by)
-{
-    /* Relaxed, no read-modify-write: one writer (or the lock). */
-    atomic_store_explicit(&slots->n_alive,
-                          atomic_load_explicit(&slots->n_alive, memory_order_relaxed) + by,
-                          memory_order_relaxed);
-}
-
 static struct weft__proc *take(struct weft__table *table, struct weft__slots *slots)
 {
     struct weft__proc *proc;
@@ -129,13 +122,13 @@ static struct weft__proc *take(struct weft__table *table, struct weft__slots *sl
     proc = slots->first;
     slots->first = next_free(proc);
     slots->n--;
-    count(slots, 1);
+    weft__slots_count(slots, 1);
     return proc;
 }
 
 static void give(struct weft__table *table, struct weft__slots *slots, struct weft__proc *proc)
 {
-    count(slots, -1);
+    weft__slots_count(slots, -1);
     if (weft__state_serial(atomic_load_explicit(&proc->state, memory_order_relaxed)) >>
             WEFT__SERIAL_BITS != 0)
         return; /* its serials are used up: retired */
@@ -145,7 +138,7 @@ static void give(struct weft__table *table, struct weft__slots *slots, struct we
         shed(table, slots);
 }
 
-struct weft__proc *weft__table_take(struct weft__table *table, struct weft__slots *slots)
+struct weft__proc *weft__table_take_slow(struct weft__table *table, struct weft__slots *slots)
 {
     struct weft__proc *proc;
 
@@ -157,7 +150,7 @@ struct weft__proc *weft__table_take(struct weft__table *table, struct weft__slot
     return proc;
 }
 
-void weft__table_give(struct weft__table *table, struct weft__slots *slots, struct weft__proc *proc)
+void weft__table_give_slow(struct weft__table *table, struct weft__slots *slots, struct weft__proc *proc)
 {
     if (slots != NULL) {
         give(table, slots, proc);

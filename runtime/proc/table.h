@@ -53,10 +53,53 @@ struct weft__table {
 int weft__table_init(struct weft__table *table, size_t max, uint32_t n_workers);
 void weft__table_destroy(struct weft__table *table);
 
+/* What the two below do when the worker's list does not serve. */
+struct weft__proc *weft__table_take_slow(struct weft__table *table, struct weft__slots *slots);
+void weft__table_give_slow(struct weft__table *table, struct weft__slots *slots, struct weft__proc *proc);
+
+static inline void weft__slots_count(struct weft__slots *slots, int64_t by)
+{
+    /* Relaxed, no read-modify-write: one writer (or the lock). */
+    atomic_store_explicit(&slots->n_alive,
+                          atomic_load_explicit(&slots->n_alive, memory_order_relaxed) + by,
+                          memory_order_relaxed);
+}
+
 /* A slot nobody lives in, or NULL: all in use, or no memory. slots: the
  * worker's, or NULL for a thread without one. */
-struct weft__proc *weft__table_take(struct weft__table *table, struct weft__slots *slots);
-void weft__table_give(struct weft__table *table, struct weft__slots *slots, struct weft__proc *proc);
+static inline struct weft__proc *weft__table_take(struct weft__table *table, struct weft__slots *slots)
+{
+    struct weft__proc *proc, *next;
+
+    if (__builtin_expect(slots == NULL || slots->first == NULL, 0))
+        return weft__table_take_slow(table, slots);
+    proc = slots->first;
+    next = (struct weft__proc *)(void *)proc->fiber.next; /* the fiber comes first */
+    slots->first = next;
+    slots->n--;
+    weft__slots_count(slots, 1);
+    /* Who starts one most often starts another: it is not in the nearest cache
+     * when many were alive since. */
+    for (size_t line = 0; line < sizeof *next; line += 64)
+        __builtin_prefetch((const char *)next + line, 1);
+    return proc;
+}
+
+static inline void weft__table_give(struct weft__table *table, struct weft__slots *slots,
+                                    struct weft__proc *proc)
+{
+    uint64_t serial = weft__state_serial(atomic_load_explicit(&proc->state, memory_order_relaxed));
+
+    if (__builtin_expect(slots == NULL || slots->n + 1 >= 3 * table->batch ||
+                             serial >> WEFT__SERIAL_BITS != 0, 0)) {
+        weft__table_give_slow(table, slots, proc);
+        return;
+    }
+    proc->fiber.next = slots->first != NULL ? &slots->first->fiber : NULL;
+    slots->first = proc;
+    slots->n++;
+    weft__slots_count(slots, -1);
+}
 
 /* The control block of a slot index, or NULL when it was never used. */
 static inline struct weft__proc *weft__table_at(struct weft__table *table, uint32_t slot)

@@ -393,15 +393,13 @@ static void wake_one(struct weft__sched *sched, struct weft__worker *const *list
     call_locked(sched, *list);
 }
 
-void weft__idle_wake_one(struct weft__sched *sched)
-{
-    wake_one(sched, &sched->idle.asleep);
-}
-
 void weft__idle_notify(struct weft__sched *sched)
 {
     atomic_thread_fence(memory_order_seq_cst); /* P2 */
-    weft__idle_notify_pushed(sched);
+    /* Relaxed: ordered by the fence. */
+    if (atomic_load_explicit(&sched->idle.n_asleep, memory_order_relaxed) != 0 &&
+        atomic_load_explicit(&sched->idle.n_searching, memory_order_relaxed) == 0)
+        wake_one(sched, &sched->idle.asleep);
 }
 
 void weft__idle_notify_late(struct weft__sched *sched)

@@ -96,6 +96,7 @@ static inline struct weft__fiber *weft__nursery_pop(struct weft__nursery *nurser
 {
     uint64_t word = atomic_load_explicit(&nursery->word, memory_order_relaxed);
     struct weft__fiber *fiber;
+    const char *next;
 
     do {
         uint32_t count = weft__nursery_count(word);
@@ -109,6 +110,12 @@ static inline struct weft__fiber *weft__nursery_pop(struct weft__nursery *nurser
          * whoever pushes next reads the word again. */
     } while (!atomic_compare_exchange_weak_explicit(&nursery->word, &word, word + WEFT__NURSERY_TURN - 1,
                                                     memory_order_relaxed, memory_order_relaxed));
+    /* The next one, most likely: what it begins with, and its owner's next line. */
+    next = (const char *)atomic_load_explicit(
+        &nursery->slots[(weft__nursery_first(word) + weft__nursery_count(word) - 2) % WEFT__NURSERY_SIZE],
+        memory_order_relaxed);
+    __builtin_prefetch(next, 1);
+    __builtin_prefetch(next + 64, 1);
     return fiber;
 }
 

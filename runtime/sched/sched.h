@@ -224,6 +224,23 @@ static inline bool weft__fiber_ready_quick(struct weft__worker *worker, struct w
     return true;
 }
 
+void weft__idle_notify(struct weft__sched *sched);
+/* WEFT__READY_NEW by the thread that carries worker (or NULL); fiber->home is
+ * that worker. */
+static inline void weft__fiber_ready_new(struct weft__sched *sched, struct weft__worker *worker,
+                                         struct weft__fiber *fiber)
+{
+    if (__builtin_expect(worker == NULL || fiber->is_sticky || fiber->priority != WEFT__PRIORITY_NORMAL ||
+                             !weft__nursery_push(&worker->queue.nursery, fiber),
+                         0)) {
+        weft__fiber_ready(sched, fiber, WEFT__READY_NEW);
+        return;
+    }
+    /* As weft__idle_notify, but that the push was the fence. Seq_cst: P3. */
+    if (__builtin_expect(atomic_load_explicit(&sched->idle.n_asleep, memory_order_seq_cst) != 0, 0))
+        weft__idle_notify(sched);
+}
+
 /* Has the fiber that runs there had it for so long that others should? */
 bool weft__worker_is_due(const struct weft__worker *worker);
 
@@ -254,18 +271,6 @@ void weft__worker_base(void *unused);
 
 /* -- idle.c ------------------------------------------------------------------- */
 
-/* Take a sleeper out and wake it, as a searcher: the slow side of notify. */
-void weft__idle_wake_one(struct weft__sched *sched);
-/* The same where the work was pushed by a seq_cst exchange, so that no fence is
- * needed. */
-static inline void weft__idle_notify_pushed(struct weft__sched *sched)
-{
-    /* Seq_cst: P3, after the exchange in the order of all. */
-    if (__builtin_expect(atomic_load_explicit(&sched->idle.n_asleep, memory_order_seq_cst) == 0, 1) ||
-        atomic_load_explicit(&sched->idle.n_searching, memory_order_seq_cst) != 0)
-        return;
-    weft__idle_wake_one(sched);
-}
 /* There is new work in a queue that others can reach: wake a worker unless one
  * is looking already. Full fence inside. */
 void weft__idle_notify(struct weft__sched *sched);

@@ -365,11 +365,6 @@ void weft__fiber_ready(struct weft__sched *sched, struct weft__fiber *fiber, enu
         if (before == NULL && n_shed == 0)
             return;
     } else if (how == WEFT__READY_NEW) {
-        if (!fiber->is_sticky && fiber->priority == WEFT__PRIORITY_NORMAL &&
-            weft__nursery_push(&worker->queue.nursery, fiber)) {
-            weft__idle_notify_pushed(sched);
-            return;
-        }
         n_shed = weft__runq_put_new(&worker->queue, fiber, &worker->node->overflow);
     } else {
         n_shed = weft__runq_put(&worker->queue, fiber, &worker->node->overflow);

@@ -79,8 +79,10 @@ void weft__region_destroy(struct weft__region *region)
 {
     struct weft__block *block = region->blocks, *next;
 
-    weft__kept_release(&region->kept);
-    weft__counted_release(region->counted, NULL);
+    if (region->kept)
+        weft__kept_release(&region->kept);
+    if (region->counted)
+        weft__counted_release(region->counted, NULL);
     for (; block; block = next) {
         next = block->next;
         weft__block_free(block);
