@@ -349,6 +349,8 @@ static int copy_arg(struct weft__proc *child, weft_term arg)
     size = weft__copy_size(arg, &refusal);
     if (size == WEFT__COPY_REFUSED)
         return WEFT_EBADTERM;
+    if (size == 0)
+        return 0;
     block = weft__block_new(size);
     if (block == NULL)
         return WEFT_ENOMEM;

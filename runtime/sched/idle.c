@@ -34,7 +34,7 @@
  * Raids that do not pay. A stolen fiber's memory comes over line by line, both
  * ways, some 100 ns each; processes that live for 50 ns cost more to carry off
  * than to run. Nothing tells beforehand, so a thief looks at its watch: what it
- * took, n fibers, kept it busy for how long, all they started included? Less
+ * took, some fibers, kept it busy for how long, all they started included? Less
  * than WEFT__LOOT_NS for each, and it naps before the next raid, twice as long
  * each time, and takes fewer. One raid that pays, and it is as quick as ever.
  * A napping worker is neither asleep nor searching: pushes do not wake it, and
@@ -60,7 +60,8 @@
 #define WEFT__SEARCH_PAUSES 200 /* between two passes: some 5 us */
 
 #define WEFT__LOOT_NS 1000      /* a fiber must bring as much work to be worth it */
-#define WEFT__LOOT_MIN 4        /* in a raid that is not likely to pay */
+#define WEFT__LOOT_ENOUGH 8     /* fibers to judge by: short ones come between long ones */
+#define WEFT__LOOT_MIN 2        /* in a raid that is not likely to pay */
 #define WEFT__NAP_NS (50 * WEFT__NS_PER_US)
 #define WEFT__NAP_MAX_NS (1 * WEFT__NS_PER_MS)
 #define WEFT__NAPS_VAIN 8       /* after so many that brought nothing, sleep */
@@ -284,9 +285,15 @@ static void weigh_loot(struct weft__loot *loot)
 
     if (loot->n == 0)
         return;
-    each_ns = (weft__clock_ns() - loot->began_ns) / loot->n;
+    loot->busy_ns += weft__clock_ns() - loot->began_ns;
+    loot->n_before += loot->n;
     loot->n = 0;
     loot->n_vain = 0;
+    if (loot->n_before < WEFT__LOOT_ENOUGH)
+        return;
+    each_ns = loot->busy_ns / loot->n_before;
+    loot->busy_ns = 0;
+    loot->n_before = 0;
     if (each_ns >= WEFT__LOOT_NS) {
         loot->nap_ns = 0;
         loot->max = UINT32_MAX;
