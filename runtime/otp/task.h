@@ -89,7 +89,8 @@ void weft__task_kill(struct weft__proc *proc, weft_pid pid, weft_ref ref);
 /* Act on all that was sent to proc so far; ends it when it is to end. */
 static inline void weft__task_look(struct weft__proc *proc)
 {
-    weft__proc_drain(proc);
+    if (weft__proc_has_inbox(proc))
+        weft__proc_drain(proc);
     weft__proc_obey(proc);
 }
 

@@ -38,6 +38,7 @@
 #include <stddef.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 
 void weft__fibers_append(struct weft__fibers *list, struct weft__fiber *fiber)
 {
@@ -91,6 +92,8 @@ void weft__runq_init(struct weft__runq *q, uint64_t first)
     weft__nursery_init(&q->nursery);
     q->n_next = 0;
     q->n_new = 0;
+    q->max_new = WEFT__RUNQ_NEW_RUNS;
+    q->new_began = 0;
     q->n_normal = 0;
     q->n_sticky = 0;
     q->n_turns = 0;
@@ -371,18 +374,26 @@ static inline uint32_t n_begun(const struct weft__runq *q)
 
 /* New ones first, but the more of the others wait, the sooner comes their turn.
  * Were it at fixed times, parents whose children have ended would pile up, each
- * with its stack, while their siblings begin. */
+ * with its stack, while their siblings begin.
+ *
+ * That many in a row is for those that are over in no time. Where they take
+ * long (each sends 20,000 messages to one that waits here), it is one. How long
+ * the last ones took tells. */
 struct weft__fiber *weft__runq_pop_new(struct weft__runq *q)
 {
     struct weft__fiber *fiber;
 
-    if (q->n_new * n_begun(q) < WEFT__RUNQ_NEW_RUNS) {
-        q->n_new++;
+    if (q->n_new * n_begun(q) < q->max_new) {
+        if (q->n_new++ == 0)
+            q->new_began = weft__clock_ticks();
         fiber = weft__nursery_pop(&q->nursery);
         if (fiber != NULL)
             return fiber;
     }
     /* The others' turn: next's and the ring's in turn. */
+    if (q->n_new > 0)
+        q->max_new = (weft__clock_ticks() - q->new_began) / q->n_new < WEFT__RUNQ_SHORT
+                         ? WEFT__RUNQ_NEW_RUNS : 1;
     q->n_new = 0;
     q->n_next += WEFT__RUNQ_NEXT_RUNS / 2;
     fiber = pop_begun(q);
@@ -391,7 +402,10 @@ struct weft__fiber *weft__runq_pop_new(struct weft__runq *q)
 
 static inline struct weft__fiber *pop_normal(struct weft__runq *q)
 {
-    return weft__nursery_size(&q->nursery) == 0 ? pop_begun(q) : weft__runq_pop_new(q);
+    if (weft__nursery_size(&q->nursery) > 0)
+        return weft__runq_pop_new(q);
+    q->n_new = 0;
+    return pop_begun(q);
 }
 
 /* The whole order; pop has the short way for when all are normal. */

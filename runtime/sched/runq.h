@@ -15,7 +15,7 @@
  * Order of pop: high strictly first; then normal, with one low in eight while
  * both wait; low when there is nothing else. Among normal ones: new fibers
  * first, but one of n others that wait has a turn after WEFT__RUNQ_NEW_RUNS / n
- * of them in a row; next before the ring, but after WEFT__RUNQ_NEXT_RUNS in a
+ * of them in a row, or after each when they take long; next before the ring, but after WEFT__RUNQ_NEXT_RUNS in a
  * row it goes behind it (while new fibers wait, at every other of those turns).
  *
  * Invariant: a fiber that was pushed is popped, stolen or shed exactly once.
@@ -36,7 +36,8 @@
 
 #define WEFT__RUNQ_SIZE 256    /* fibers in a ring, a power of two */
 #define WEFT__RUNQ_NEXT_RUNS 8 /* runs in a row from next while others wait */
-#define WEFT__RUNQ_NEW_RUNS 16 /* runs in a row from the nursery while one other waits */
+#define WEFT__RUNQ_NEW_RUNS 16 /* runs in a row from the nursery while one other waits, if they are short */
+#define WEFT__RUNQ_SHORT 3000  /* weft__clock_ticks: about a microsecond */
 #define WEFT__RUNQ_LOW_SHARE 8 /* one in this many is low while normal waits */
 
 /* Fibers joined by ->next, oldest first. Empty: first NULL and count 0. */
@@ -58,6 +59,8 @@ struct weft__runq {
     bool has_others;    /* sticky, high or low ones may be in here; if not, pop need not look */
     uint32_t n_next;    /* runs in a row that came from next */
     uint32_t n_new;     /* runs in a row that came from the nursery */
+    uint32_t max_new;   /* before the others' turn: 1 or WEFT__RUNQ_NEW_RUNS */
+    uint64_t new_began; /* weft__clock_ticks at the first of them */
     uint32_t n_normal;  /* normal fibers popped since a low one */
     uint32_t n_sticky;  /* fibers in sticky, all priorities */
     uint32_t n_turns;   /* pops that had a sticky fiber to choose */
@@ -164,6 +167,7 @@ static inline struct weft__fiber *weft__runq_pop(struct weft__runq *q)
         return weft__runq_pop_slow(q);
     if (weft__nursery_size(&q->nursery) > 0)
         return weft__runq_pop_new(q);
+    q->n_new = 0;
     if (atomic_load_explicit(&q->next, memory_order_relaxed) == NULL) {
         q->n_next = 0;
         return weft__runq_pop_normal(q);

@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/rand.h"
 #include "tap.h"
 
@@ -255,6 +256,37 @@ TEST(the_more_have_begun_the_fewer_new_ones_come_before)
         check_int(got, i);
         check_le(n_new, 2);
     }
+}
+
+/* Run so many new fibers that each takes a while. */
+static void run_new(int n, int64_t each_ns)
+{
+    for (int i = 0; i < n; i++) {
+        int64_t began_ns = weft__clock_ns();
+
+        check_ge(pop(&ours), 100);
+        while (weft__clock_ns() - began_ns < each_ns)
+            ;
+    }
+}
+
+TEST(one_that_has_begun_waits_for_one_new_fiber_when_they_take_long)
+{
+    set_up(0);
+    check_int(put_new(100, 900), 0);
+    push_some(&ours, 0, 1);
+    run_new(WEFT__RUNQ_NEW_RUNS, 20000);
+    check_int(pop(&ours), 0);
+    push_some(&ours, 1, 2);
+    run_new(1, 20000);
+    check_int(pop(&ours), 1);
+    /* Short ones come many in a row again; not if this thread was interrupted. */
+    for (int i = 0; i < 50 && ours.max_new == 1; i++) {
+        push_some(&ours, 2, 3);
+        run_new(1, 0);
+        check_int(pop(&ours), 2);
+    }
+    check_int(ours.max_new, WEFT__RUNQ_NEW_RUNS);
 }
 
 TEST(next_does_not_take_all_turns_between_new_fibers)
