@@ -9,6 +9,7 @@
 #include "weft/process.h"
 #include "weft/runtime.h"
 #include "weft/timer.h"
+#include "weft/mutex.h"
 #include "weft/io.h"
 #include "weft/os_signal.h"
 #include "weft/log.h"

@@ -20,11 +20,39 @@ struct weft_runtime_options {
     WEFT_OPTION(uint64_t, seed, 0);           /* of all randomness; 0: by chance */
     WEFT_OPTION(size_t, max_cached_stacks, 1024); /* free stacks that keep their memory */
     WEFT_OPTION(bool, bind, true);            /* workers stay on their core */
+    WEFT_OPTION(bool, contain_faults, true);  /* see below; false: no signal is taken */
+    WEFT_OPTION(unsigned, max_faults_per_second, 0); /* more end the program; 0: no limit */
 };
 #define WEFT_RUNTIME_DEFAULTS                                             \
     .size = sizeof(struct weft_runtime_options), .workers = 0,            \
     .max_processes = 16777216, .max_blocking = 256, .seed = 0,            \
-    .max_cached_stacks = 1024, .bind = true
+    .max_cached_stacks = 1024, .bind = true, .contain_faults = true,      \
+    .max_faults_per_second = 0
+
+/* Faults. A SIGSEGV, SIGBUS, SIGFPE or SIGILL in a process, a failed assert or
+ * an abort, ends that process alone, with a reason such as
+ *
+ *   {:sigsegv, %{address: 0x0, pc: null_write+0x4, stack: [null_write+0x4, ...],
+ *                build_id: "6b1f...", base: 0x55d0c8a00000}}
+ *   {:sigabrt, %{pc: ..., stack: ..., ...}}
+ *   {:stack_overflow, %{function: parse+0x0, size: 65280, ...}}
+ *
+ * Addresses are pointers that print as functions. Links and monitors hear of it
+ * as of any exit; defers run, and what the process owns is released.
+ *
+ * Processes share an address space: memory may be damaged before a fault is
+ * noticed, and what the process was about to do to memory it shares stays half
+ * done. So a fault ends the whole program, after a report on standard error, by
+ * the handler that was there before or by the signal, where more than the process
+ * is broken: inside the allocator, the dynamic loader, weft, or a function of the
+ * C library that may hold a lock; in a function that the C library called back
+ * (of qsort); when the C library itself gives up (a broken heap, a smashed
+ * stack); when the process says that it holds a foreign lock (weft/mutex.h); and
+ * when its stack cannot be unwound.
+ *
+ * Faults in other threads are not touched. weft_runtime_start sets handlers for
+ * these signals, and for SIGURG, with which it interrupts a killed process that
+ * does not park; weft_runtime_stop puts back what was there. */
 
 /* Run a program: app is the first process, its argument the list of
  * arguments (binaries, without the program's name). From a thread that is no

@@ -10,7 +10,10 @@
 
 #include <setjmp.h>
 
+#include "base/code.h"
+#include "base/here.h"
 #include "proc/proc.h"
+#include "proc/runtime.h"
 
 struct weft__catch {
     jmp_buf at;
@@ -19,7 +22,7 @@ struct weft__catch {
     struct weft__catch *outer;
 };
 
-bool weft__catch(struct weft__proc *proc, void (*fn)(void *arg), void *arg, weft_term *reason)
+WEFT__GATE bool weft__catch(struct weft__proc *proc, void (*fn)(void *arg), void *arg, weft_term *reason)
 {
     struct weft__extra *extra = weft__proc_extra(proc);
     struct weft__catch here;
@@ -35,6 +38,9 @@ bool weft__catch(struct weft__proc *proc, void (*fn)(void *arg), void *arg, weft
         proc->extra->catcher = here.outer;
         return true;
     }
+    /* A stack that overflowed since goes on with its guard closed. */
+    if (weft__here()->stack != NULL)
+        weft__stack_close(weft__runtime()->sched->stacks, weft__here()->stack);
     *reason = here.reason;
     return false;
 }

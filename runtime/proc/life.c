@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/code.h"
 #include "base/here.h"
 #include "proc/bond.h"
 #include "proc/catch.h"
@@ -95,7 +96,7 @@ static void give_back(struct weft__runtime *runtime, struct weft__proc *proc)
     weft__table_give(&runtime->table, slots_of(runtime, weft__here()->worker), proc);
 }
 
-void weft__life_end(struct weft__proc *proc, weft_term reason)
+WEFT__GATE void weft__life_end(struct weft__proc *proc, weft_term reason)
 {
     struct weft__runtime *runtime = weft__runtime();
     uint64_t serial = weft__pid_serial(proc->pid);
@@ -145,7 +146,7 @@ void weft__life_end(struct weft__proc *proc, weft_term reason)
 
 /* -- running ------------------------------------------------------------------------- */
 
-static void run_function(struct weft__fiber *fiber)
+WEFT__GATE static void run_function(struct weft__fiber *fiber)
 {
     struct weft__proc *proc = (struct weft__proc *)(void *)fiber;
     weft_term result;
@@ -167,7 +168,7 @@ static void run_function(struct weft__fiber *fiber)
 }
 
 /* One message; false: the process is to end, normally. */
-static bool handle(struct weft__proc *proc, struct weft__message *message)
+WEFT__GATE static bool handle(struct weft__proc *proc, struct weft__message *message)
 {
     weft_scope scope;
     bool goes_on;
@@ -180,7 +181,7 @@ static bool handle(struct weft__proc *proc, struct weft__message *message)
     return goes_on;
 }
 
-static void run_handler(struct weft__fiber *fiber)
+WEFT__GATE static void run_handler(struct weft__fiber *fiber)
 {
     struct weft__proc *proc = (struct weft__proc *)(void *)fiber;
 
@@ -194,7 +195,7 @@ static void run_handler(struct weft__fiber *fiber)
         }
         if (proc->mailbox.first == NULL)
             weft__proc_drain(proc);
-        if (proc->flags & WEFT__DOOMED)
+        if (weft__proc_is_doomed(proc))
             continue;
         message = weft__mailbox_first(proc);
         if (message == NULL) {
@@ -221,7 +222,7 @@ static void run_handler(struct weft__fiber *fiber)
     weft__proc_leave();
 }
 
-static void end_abandoned(void *arg)
+WEFT__GATE static void end_abandoned(void *arg)
 {
     struct weft__proc *proc = arg;
 
@@ -254,7 +255,8 @@ bool weft__proc_look(struct weft__proc *proc)
     /* Relaxed: a signal that comes later is seen at the next look. */
     if (atomic_load_explicit(&proc->state, memory_order_relaxed) & WEFT__EVENT_SIGNAL)
         weft__proc_drain(proc);
-    return (proc->flags & WEFT__DOOMED) != 0;
+    /* One that holds a foreign lock would leave it locked: it ends later. */
+    return (proc->flags & WEFT__DOOMED) != 0 && proc->flags < WEFT__FOREIGN_ONE;
 }
 
 /* -- the beginning ------------------------------------------------------------------------ */

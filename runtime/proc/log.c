@@ -46,7 +46,7 @@
 #include "base/clock.h"
 #include "base/here.h"
 #include "base/slab.h"
-#include "proc/symbol.h"
+#include "base/symbol.h"
 #include "weft/error.h"
 
 #define SEATS 64             /* handlers that run at once; more wait for a seat */

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/code.h"
 #include "base/here.h"
 #include "base/slab.h"
 #include "proc/guest.h"
@@ -96,7 +97,7 @@ static struct weft__owned *newest_defer(struct weft__owned *owned)
     return owned;
 }
 
-void weft__owned_run_defers(struct weft__owned **list)
+WEFT__GATE void weft__owned_run_defers(struct weft__owned **list)
 {
     struct weft__owned *owned;
 

@@ -115,7 +115,8 @@ enum {
     WEFT__RETURNED = 16,      /* of a task: `reason` is its result */
     WEFT__ENDS = 32,          /* its end is under way */
     WEFT__PARENT_LINK = 128,  /* of a task: linked with its parent, without a bond */
-    WEFT__WAITS = 64          /* inside a wait: what process_info calls waiting */
+    WEFT__WAITS = 64,         /* inside a wait: what process_info calls waiting */
+    WEFT__FOREIGN_ONE = 1 << 16 /* from here up: how many foreign locks it says it holds */
 };
 
 struct weft__proc {
@@ -253,6 +254,8 @@ static inline bool weft__proc_is_there(struct weft__proc *proc, weft_pid pid)
 
 /* End the calling process. Never return. */
 _Noreturn void weft__proc_exit(struct weft__proc *proc, weft_term reason);
+/* The same, with a report, unless its kind has one of its own. */
+_Noreturn void weft__proc_crash(struct weft__proc *proc, weft_term reason);
 /* {:badarg, "call: words"}; in the words of a printf format. */
 _Noreturn void weft__proc_badarg(const char *call, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

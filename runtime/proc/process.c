@@ -1,6 +1,7 @@
 /* process.c - spawn, give way, sleep, block, end: the calls. */
 #include <errno.h>
 
+#include "base/code.h"
 #include "base/here.h"
 #include "base/options.h"
 #include "proc/log.h"
@@ -123,7 +124,7 @@ void weft_sleep(int64_t ms)
     weft__wait_end(&wait);
 }
 
-void *weft_blocking(void *(*fn)(void *arg), void *arg)
+WEFT__GATE void *weft_blocking(void *(*fn)(void *arg), void *arg)
 {
     struct weft__proc *proc = weft__proc_need_parkable("weft_blocking");
     void *result;
@@ -147,23 +148,26 @@ void *weft_blocking(void *(*fn)(void *arg), void *arg)
 
 /* -- ending ---------------------------------------------------------------------------- */
 
-void weft_error(weft_term what)
+void weft__proc_crash(struct weft__proc *proc, weft_term reason)
 {
-    struct weft__proc *proc = weft__proc_need("weft_error");
-    struct weft__copy_refusal refusal = {WEFT__COPY_OK, weft_none};
-    weft_term reason;
-
-    if (weft_is_none(what))
-        weft__proc_badarg("weft_error", "weft_none is no reason");
-    if (weft__copy_size(what, &refusal) == WEFT__COPY_REFUSED)
-        weft__copy_fail("weft_error", &refusal);
-    reason = weft_tuple(what, weft_empty_list);
     /* A task reports its own end; what is caught, who caught it. */
     if (!weft__catch_is_open(proc) && (proc->fiber.kind != WEFT__PROC_FUNCTION || proc->report == NULL))
         weft__log_report(WEFT_LOG_ERROR, "process crashed",
                          weft_list(weft_tuple(WEFT_ATOM("pid"), proc->pid),
                                    weft_tuple(WEFT_ATOM("reason"), reason)));
     weft__proc_exit(proc, reason);
+}
+
+void weft_error(weft_term what)
+{
+    struct weft__proc *proc = weft__proc_need("weft_error");
+    struct weft__copy_refusal refusal = {WEFT__COPY_OK, weft_none};
+
+    if (weft_is_none(what))
+        weft__proc_badarg("weft_error", "weft_none is no reason");
+    if (weft__copy_size(what, &refusal) == WEFT__COPY_REFUSED)
+        weft__copy_fail("weft_error", &refusal);
+    weft__proc_crash(proc, weft_tuple(what, weft_empty_list));
 }
 
 __attribute__((noinline)) int weft_errno(void)

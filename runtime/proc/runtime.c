@@ -16,6 +16,8 @@
 #include "base/here.h"
 #include "base/options.h"
 #include "proc/bond.h"
+#include "proc/coroner.h"
+#include "proc/fault.h"
 #include "proc/guest.h"
 #include "proc/life.h"
 #include "proc/log.h"
@@ -145,10 +147,12 @@ static void destroy(struct weft__runtime *runtime)
 
 static int start(const struct weft_runtime_options *options)
 {
+    const char *problem = options->contain_faults ? weft__coroner_prepare() : NULL;
     struct weft__sched_options sched = {
         .n_workers = options->workers, .max_blocking = options->max_blocking,
         .seed = options->seed != 0 ? options->seed : (uint64_t)weft__clock_ns() ^ (uint64_t)getpid() << 32,
-        .max_cached_stacks = (uint32_t)options->max_cached_stacks, .bind = options->bind, .warn = warn};
+        .max_cached_stacks = (uint32_t)options->max_cached_stacks, .bind = options->bind, .warn = warn,
+        .hooks = &weft__fault_hooks};
     struct weft__runtime *runtime = calloc(1, sizeof *runtime);
     int code = WEFT_ENOMEM;
 
@@ -167,12 +171,18 @@ static int start(const struct weft_runtime_options *options)
     if (runtime->slots == NULL)
         goto failed;
     memset(runtime->slots, 0, runtime->sched->n_workers * sizeof *runtime->slots);
+    code = options->contain_faults ? weft__faults_install(options->max_faults_per_second) : 0;
+    if (code != 0)
+        goto failed;
+    if (problem != NULL)
+        weft_log_warning("faults in processes will end the program: %s", problem);
     /* Before the threads: timers and descriptors may wake processes at once. */
     atomic_store_explicit(&weft__the_runtime, runtime, memory_order_release);
     code = weft__sched_start(runtime->sched);
     if (code == 0)
         return 0;
     atomic_store_explicit(&weft__the_runtime, NULL, memory_order_release);
+    weft__faults_restore();
 failed:
     destroy(runtime);
     return fail(code, "weft_runtime_start: %s", weft_error_text(code));
@@ -380,6 +390,7 @@ static int stop(struct weft__runtime *runtime, int64_t timeout_ms)
     for (unsigned i = n_stop_hooks; i > 0; i--)
         stop_hooks[i - 1]();
     weft__sched_stop(runtime->sched);
+    weft__faults_restore();
     weft__guests_end(runtime);
     for (size_t i = 0, n = atomic_load(&runtime->table.n_used); i < n; i++)
         weft__signal_drop_inbox(&runtime->table.base[i]); /* what late senders left */

@@ -65,7 +65,8 @@ static void carry(struct weft__carrier *carrier, struct weft__worker *worker)
     pthread_setname_np(pthread_self(), name);
     if (carrier->sched->bind)
         weft__topology_bind_thread(&carrier->sched->topology, worker->index, false);
-    worker->carrier = carrier;
+    /* Release, with the watchdog's acquire: the hooks were told of the thread. */
+    atomic_store_explicit(&worker->carrier, carrier, memory_order_release);
     here->worker = worker;
     here->cache = worker->cache;
     stack = weft__worker_base_stack(worker, 0);
@@ -106,6 +107,8 @@ static void *carrier_main(void *arg)
 
     here->carrier = carrier;
     weft__stack_native_init(&carrier->native);
+    if (sched->hooks != NULL && sched->hooks->thread_begins != NULL)
+        sched->hooks->thread_begins(carrier);
     for (;;) {
         struct weft__worker *worker;
         struct weft__fiber *fiber;
@@ -128,6 +131,8 @@ static void *carrier_main(void *arg)
         pthread_mutex_unlock(&sched->carriers.lock);
         pthread_setname_np(pthread_self(), "weft-spare");
     }
+    if (sched->hooks != NULL && sched->hooks->thread_ends != NULL)
+        sched->hooks->thread_ends(carrier);
     weft__stack_native_destroy(&carrier->native);
     return NULL;
 }
@@ -151,8 +156,8 @@ static struct weft__carrier *take_spare(struct weft__sched *sched)
     if (carrier == NULL)
         return NULL;
     carrier->sched = sched;
-    /* Signals for the program are taken by the program's threads. Faults are
-     * this thread's own and stay unblocked. */
+    /* Signals for the program are taken by the program's threads. Faults, and
+     * what interrupts a process, are this thread's own and stay unblocked. */
     sigfillset(&all);
     sigdelset(&all, SIGSEGV);
     sigdelset(&all, SIGBUS);
@@ -160,6 +165,7 @@ static struct weft__carrier *take_spare(struct weft__sched *sched)
     sigdelset(&all, SIGILL);
     sigdelset(&all, SIGABRT);
     sigdelset(&all, SIGTRAP);
+    sigdelset(&all, WEFT__INTERRUPT);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     failed = pthread_create(&carrier->thread, NULL, carrier_main, carrier);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -10,6 +10,8 @@
  */
 #include "sched/context.h"
 
+#include "base/code.h"
+
 #if WEFT__STACK_ASAN
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
@@ -67,7 +69,7 @@ static void asan_forget_frames(struct weft__stack *stack)
 #endif
 
 /* The first code on a new context: the sanitizer does not know of it yet. */
-WEFT__CONTEXT_BARE
+WEFT__CONTEXT_BARE WEFT__GATE
 static void context_begin(void *arg, struct weft__stack *stack)
 {
 #if WEFT__STACK_ASAN

@@ -84,6 +84,7 @@ int weft__sched_new(struct weft__sched **made, const struct weft__sched_options 
     memset(sched, 0, sizeof *sched);
     sched->max_blocking = options->max_blocking;
     sched->seed = options->seed;
+    sched->hooks = options->hooks;
     weft__spin_init(&sched->idle.lock, WEFT__RANK_LEAF);
     pthread_mutex_init(&sched->carriers.lock, NULL);
     pthread_cond_init(&sched->carriers.gone, NULL);
@@ -124,8 +125,8 @@ void weft__sched_stop(struct weft__sched *sched)
     /* Seq_cst: who goes to sleep after the notify sees it (idle.c, S4). */
     atomic_store_explicit(&sched->stopping, true, memory_order_seq_cst);
     weft__idle_notify_all(sched);
+    weft__watchdog_stop(sched); /* first: it looks at carriers */
     weft__carriers_stop(sched);
-    weft__watchdog_stop(sched);
 }
 
 void weft__sched_free(struct weft__sched *sched)

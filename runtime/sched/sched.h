@@ -28,6 +28,10 @@
 #include "sched/wheel.h"
 
 #define WEFT__CACHE_LINE 64
+#define WEFT__WORKER_RAN 16      /* fibers a worker remembers, a power of two */
+/* What a thread of the runtime may be interrupted by: harmless to a program
+ * that does not know of it. */
+#define WEFT__INTERRUPT SIGURG
 
 struct weft__sched;
 struct weft__carrier;
@@ -72,12 +76,15 @@ struct weft__worker {
     uint32_t n_kept;             /* looks around in the run `kept`, which went on after them */
     uint64_t kept;
     struct weft__fiber *pending; /* the base starts with this one */
-    struct weft__carrier *carrier;
+    _Atomic(struct weft__carrier *) carrier; /* read by the watchdog */
     bool is_searching;           /* counted in idle.n_searching */
     struct weft__loot loot;
     struct weft__rand rand;
     struct weft__stack_cache stacks;
     struct weft__worker_counts counts;
+    /* The fibers of the last runs, by their number: run n at n % WEFT__WORKER_RAN.
+     * For reports, and for the watchdog. */
+    _Atomic(struct weft__fiber *) ran[WEFT__WORKER_RAN];
     /* By anyone. */
     _Alignas(WEFT__CACHE_LINE) struct weft__runq queue;
     _Alignas(WEFT__CACHE_LINE) struct weft__wheel wheel;
@@ -105,6 +112,7 @@ struct weft__carrier {
     struct weft__stack native;       /* the stack the kernel gave it */
     struct weft__worker *worker;     /* given before the futex word is set */
     struct weft__fiber *fiber;       /* or: a fiber to run without a worker */
+    void *faults;                    /* the hooks' own; set before it carries anything */
     _Atomic uint32_t called;         /* futex: 1 when given something, 2 to end */
     struct weft__carrier *next;      /* spares, under carriers.lock */
     struct weft__carrier *next_all;
@@ -121,6 +129,7 @@ struct weft__sched {
     uint64_t seed;
     struct weft__stack_space *stacks;
     struct weft__poll *poll;
+    const struct weft__sched_hooks *hooks;
 
     /* idle.c */
     struct {
@@ -156,6 +165,16 @@ struct weft__sched {
 
 /* -- sched.c ---------------------------------------------------------------- */
 
+/* What a higher room does for the threads. Each may be NULL. */
+struct weft__sched_hooks {
+    /* On a carrier's thread: first thing, and last. */
+    void (*thread_begins)(struct weft__carrier *carrier);
+    void (*thread_ends)(struct weft__carrier *carrier);
+    /* By the watchdog, each tick: that thread has run this fiber for longer than
+     * one, as it seems. The fiber may be gone by now, its memory is not. */
+    void (*runs_long)(struct weft__carrier *carrier, struct weft__fiber *fiber);
+};
+
 struct weft__sched_options {
     uint32_t n_workers;
     uint32_t max_blocking;
@@ -163,6 +182,7 @@ struct weft__sched_options {
     uint32_t max_cached_stacks;
     bool bind;
     void (*warn)(void *arg, const char *text);
+    const struct weft__sched_hooks *hooks; /* or NULL */
 };
 
 /* All but the threads; on failure *sched is untouched. */

@@ -54,10 +54,14 @@
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
 #endif
+#ifndef MADV_GUARD_REMOVE
+#define MADV_GUARD_REMOVE 103
+#endif
 
 #define KIB ((size_t)1 << 10)
 #define MIB ((size_t)1 << 20)
 #define GUARD_SIZE (64 * KIB)
+#define GUARD_OPENING (32 * KIB)
 #define OPEN_STEP (64 * MIB)
 #define PT_SPAN (2 * MIB) /* what one page-table page maps */
 #define COLOURS 16
@@ -205,6 +209,50 @@ static enum weft__stack_guard guard_install(struct weft__stack_space *space, cha
     warn_once(space, "no more stacks can be guarded: an overflow of one may go unnoticed until its "
                      "process ends (raise vm.max_map_count, or use Linux 6.13 or newer)");
     return WEFT__GUARD_NONE;
+}
+
+size_t weft__stack_opening(void)
+{
+    return GUARD_OPENING;
+}
+
+bool weft__stack_open(struct weft__stack *stack)
+{
+    char *at = stack->low - GUARD_OPENING;
+
+    if (stack->class == WEFT__STACK_NATIVE || stack->guard >= WEFT__GUARD_OPEN)
+        return false;
+    switch ((enum weft__stack_guard)stack->guard) {
+    case WEFT__GUARD_MADVISE:
+        if (madvise(at, GUARD_OPENING, MADV_GUARD_REMOVE) != 0)
+            return false;
+        break;
+    case WEFT__GUARD_MPROTECT:
+        if (mprotect(at, GUARD_OPENING, PROT_READ | PROT_WRITE) != 0)
+            return false;
+        break;
+    default:
+        break; /* it is open */
+    }
+    stack->guard = (uint8_t)(stack->guard + WEFT__GUARD_OPEN);
+    return true;
+}
+
+void weft__stack_close(struct weft__stack_space *space, struct weft__stack *stack)
+{
+    char *at = stack->low - GUARD_OPENING;
+
+    if (stack->guard < WEFT__GUARD_OPEN)
+        return;
+    stack->guard = (uint8_t)(stack->guard - WEFT__GUARD_OPEN);
+    madvise(at, GUARD_OPENING, MADV_DONTNEED);
+    if (stack->guard == WEFT__GUARD_MPROTECT && mprotect(at, GUARD_OPENING, PROT_NONE) == 0)
+        return;
+    if (stack->guard == WEFT__GUARD_MADVISE && madvise(at, GUARD_OPENING, MADV_GUARD_INSTALL) == 0)
+        return;
+    /* The lower half is still there, if there was one. */
+    if (stack->guard != WEFT__GUARD_NONE)
+        warn_once(space, "a stack's guard could not be closed again after an overflow");
 }
 
 /* An unguarded stack's gap was zero when it was handed out, and is read where
@@ -641,6 +689,7 @@ void weft__stack_put_slow(struct weft__stack_cache *cache, struct weft__stack *s
 #if WEFT__STACK_ASAN
     __asan_unpoison_memory_region(stack->low, stack->size);
 #endif
+    weft__stack_close(cache->space, stack);
     if (stack->guard == WEFT__GUARD_NONE)
         check_gap(cache->space, stack);
     if (atomic_load_explicit(&cache->class[class].n_free, memory_order_relaxed) >=

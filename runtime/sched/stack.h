@@ -69,6 +69,7 @@ enum weft__stack_guard {
     WEFT__GUARD_NONE,
     WEFT__GUARD_MPROTECT,
     WEFT__GUARD_MADVISE,
+    WEFT__GUARD_OPEN, /* in a stack, added to its kind: see weft__stack_open */
 };
 
 /* Of struct weft__context and of what it means; debugger scripts check it
@@ -158,6 +159,15 @@ void weft__stack_counts(struct weft__stack_space *space, struct weft__stack_coun
 bool weft__stack_find(const struct weft__stack_space *space, const void *address,
                       struct weft__stack_place *place);
 
+/* Open the guard's upper part, so that a stack which has overflowed can still
+ * run the few calls that end its process: false when that was done already, or
+ * cannot be. Put closes it again. Async-signal-safe; by whoever runs on it. */
+bool weft__stack_open(struct weft__stack *stack);
+/* Close it; nobody may run in that part. */
+void weft__stack_close(struct weft__stack_space *space, struct weft__stack *stack);
+/* Bytes that weft__stack_open adds. */
+size_t weft__stack_opening(void);
+
 void weft__stack_cache_init(struct weft__stack_cache *cache, struct weft__stack_space *space,
                             uint32_t node);
 /* Its free stacks go to the node's depot. */
@@ -191,7 +201,9 @@ static inline void weft__stack_put(struct weft__stack_cache *cache, struct weft_
     uint32_t class = stack->class;
     uint32_t n = atomic_load_explicit(&cache->class[class].n_free, memory_order_relaxed);
 
-    if (__builtin_expect(WEFT__STACK_CAREFUL || stack->guard == WEFT__GUARD_NONE ||
+    /* Unguarded, and opened ones, pass the slow side. */
+    if (__builtin_expect(WEFT__STACK_CAREFUL ||
+                             (unsigned)stack->guard - WEFT__GUARD_MPROTECT > WEFT__GUARD_MADVISE - WEFT__GUARD_MPROTECT ||
                              n >= cache->class[class].max_free,
                          0)) {
         weft__stack_put_slow(cache, stack);

@@ -38,6 +38,19 @@ static void wait_word(_Atomic uint32_t *word, uint32_t value, int64_t timeout_ns
     syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, timeout_ns < 0 ? NULL : &timeout, NULL, 0);
 }
 
+/* A run has lasted a tick. It may be over by now: whoever is told looks again. */
+static void tell_of_long_run(struct weft__worker *worker, uint64_t run)
+{
+    const struct weft__sched_hooks *hooks = worker->sched->hooks;
+    /* Acquire, with the release in carry(). A carrier lives until the watchdog
+     * has ended. */
+    struct weft__carrier *carrier = atomic_load_explicit(&worker->carrier, memory_order_acquire);
+    struct weft__fiber *fiber = atomic_load_explicit(&worker->ran[run % WEFT__WORKER_RAN], memory_order_relaxed);
+
+    if (hooks != NULL && hooks->runs_long != NULL && carrier != NULL && fiber != NULL)
+        hooks->runs_long(carrier, fiber);
+}
+
 static void look_at(struct weft__worker *worker, int64_t now_ns)
 {
     uint64_t runs = atomic_load_explicit(&worker->counts.runs, memory_order_relaxed);
@@ -52,6 +65,7 @@ static void look_at(struct weft__worker *worker, int64_t now_ns)
     atomic_store_explicit(&worker->due_run, runs, memory_order_relaxed);
     if (!weft__runq_is_empty(&worker->queue))
         weft__idle_notify_late(worker->sched);
+    tell_of_long_run(worker, runs);
 }
 
 static void tick(struct weft__sched *sched)

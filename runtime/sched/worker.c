@@ -32,6 +32,7 @@
  */
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/code.h"
 #include "base/here.h"
 #include "sched/context.h"
 #include "sched/sched.h"
@@ -116,12 +117,13 @@ static struct weft__fiber *pick(struct weft__worker *worker)
     return fiber;
 }
 
-static inline void count_run(struct weft__worker *worker)
+static inline void count_run(struct weft__worker *worker, struct weft__fiber *fiber)
 {
     /* Relaxed, and no read-modify-write: one writer, readers want a trend. */
-    uint64_t runs = atomic_load_explicit(&worker->counts.runs, memory_order_relaxed);
+    uint64_t runs = atomic_load_explicit(&worker->counts.runs, memory_order_relaxed) + 1;
 
-    atomic_store_explicit(&worker->counts.runs, runs + 1, memory_order_relaxed);
+    atomic_store_explicit(&worker->counts.runs, runs, memory_order_relaxed);
+    atomic_store_explicit(&worker->ran[runs % WEFT__WORKER_RAN], fiber, memory_order_relaxed);
 }
 
 /* -- switching ------------------------------------------------------------------------ */
@@ -164,14 +166,14 @@ static inline struct weft__stack *stack_for(struct weft__worker *worker, struct 
 
     if (stack != NULL) {
         fiber->stack = NULL;
-        count_run(worker);
+        count_run(worker, fiber);
         return stack;
     }
     worker->pending = fiber;
     return weft__worker_base_stack(worker, fiber != NULL ? fiber->stack_class : 0);
 }
 
-void weft__worker_base(void *unused)
+WEFT__GATE void weft__worker_base(void *unused)
 {
     (void)unused;
     weft__worker_arrive();
@@ -191,7 +193,7 @@ void weft__worker_base(void *unused)
         }
         here->fiber = fiber;
         if (fiber->stack == NULL && fiber->stack_class == here->stack->class) {
-            count_run(worker);
+            count_run(worker, fiber);
             fiber->run(fiber);
             /* Perhaps another thread now, and another worker. */
             weft__here()->fiber = NULL;
@@ -292,7 +294,7 @@ bool weft__worker_turn_is_over(struct weft__worker *worker)
 }
 
 /* On a stack of its own, while those with the fiber's frames wait behind it. */
-static void abandoned(void *unused)
+WEFT__GATE static void abandoned(void *unused)
 {
     struct weft__here *here = weft__here();
     struct weft__stack *frames = here->stack->next, *next;

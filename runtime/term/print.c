@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "base/here.h"
+#include "base/symbol.h"
 #include "term/atom.h"
 #include "term/copy.h"
 #include "term/region.h"
@@ -327,6 +328,19 @@ static void print_float(struct out *out, weft_term term)
     put(out, text);
 }
 
+/* Code is told by its name: function+0x1c. */
+static void print_pointer(struct out *out, uintptr_t address)
+{
+    char name[280];
+
+    if (weft__symbol_is_code((const void *)address)) {
+        weft__symbol_name(name, sizeof name, (const void *)address);
+        put(out, name);
+    } else {
+        put_format(out, "0x%llx", (unsigned long long)address);
+    }
+}
+
 static void print_boxed(struct out *out, weft_term term, size_t depth)
 {
     switch (weft__box_kind(term)) {
@@ -337,7 +351,7 @@ static void print_boxed(struct out *out, weft_term term, size_t depth)
         print_float(out, term);
         break;
     case WEFT__BOX_POINTER:
-        put_format(out, "0x%llx", (unsigned long long)weft__box(term)[1]);
+        print_pointer(out, (uintptr_t)weft__box(term)[1]);
         break;
     case WEFT__BOX_BIN:
     case WEFT__BOX_SHARED_BIN:
@@ -385,7 +399,7 @@ static void print_term(struct out *out, weft_term term, size_t depth)
     else if ((term.bits & 3) == WEFT__TAG_INT)
         put_format(out, "%lld", (long long)weft_to_int(term));
     else if ((term.bits & 15) == WEFT__TAG_POINTER)
-        put_format(out, "0x%llx", (unsigned long long)(term.bits >> 4));
+        print_pointer(out, (uintptr_t)(term.bits >> 4));
     else if (weft__is_cell(term))
         print_list(out, term, depth + 1);
     else

@@ -1,6 +1,6 @@
 /* The logger, as seen by a handler and on standard error. */
 #include "proc/log.h"
-#include "proc/symbol.h"
+#include "base/symbol.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -7,9 +7,10 @@
  * Threads:   from anywhere but signal handlers: it takes the dynamic linker's
  *            lock and maps a file. Never switches. Some 50 us: for reports.
  */
-#ifndef WEFT_PROC_SYMBOL_H
-#define WEFT_PROC_SYMBOL_H
+#ifndef WEFT_BASE_SYMBOL_H
+#define WEFT_BASE_SYMBOL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* A function as an address; fn may be any pointer to a function. */
@@ -22,5 +23,14 @@
  *   libroom.so+0x1c40         no name known: for addr2line
  *   0x7f12a0001c40            no object there; or NULL: "NULL" */
 size_t weft__symbol_name(char *buffer, size_t size, const void *address);
+
+/* Is it in the code of an object (the program, a library)? Takes no lock;
+ * async-signal-safe. */
+bool weft__symbol_is_code(const void *address);
+
+/* The build id of the object at an address, as hexadecimal digits, and where the
+ * object lies (*base): for whoever looks for symbols elsewhere. Returns the
+ * length: 0 when the object has none, or is not known. */
+size_t weft__symbol_build_id(char *buffer, size_t size, const void *address, const void **base);
 
 #endif

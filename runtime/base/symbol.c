@@ -1,4 +1,4 @@
-#include "proc/symbol.h"
+#include "base/symbol.h"
 
 #include <dlfcn.h>
 #include <elf.h>
@@ -182,4 +182,85 @@ size_t weft__symbol_name(char *buffer, size_t size, const void *address)
     if (symbol.offset == 0)
         return finish(size, snprintf(buffer, size, "%s", symbol.name));
     return finish(size, snprintf(buffer, size, "%s+0x%jx", symbol.name, (uintmax_t)symbol.offset));
+}
+
+/* -- objects in memory --------------------------------------------------------------------- */
+
+/* Not there before glibc 2.35. */
+extern int _dl_find_object(void *address, struct dl_find_object *result) __attribute__((weak));
+
+static bool find_object(const void *address, struct dl_find_object *object)
+{
+    return address != NULL && _dl_find_object != NULL &&
+           _dl_find_object((void *)(uintptr_t)address, object) == 0;
+}
+
+/* The program headers of an object that is mapped from its file's begin; NULL: it is not. */
+static const ElfW(Phdr) *segments_of(const struct dl_find_object *object, size_t *n)
+{
+    const ElfW(Ehdr) *header = object->dlfo_map_start;
+
+    if (memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 || header->e_phentsize != sizeof(ElfW(Phdr)))
+        return NULL;
+    *n = header->e_phnum;
+    return (const void *)((const char *)header + header->e_phoff);
+}
+
+bool weft__symbol_is_code(const void *address)
+{
+    struct dl_find_object object;
+    const ElfW(Phdr) *segments;
+    size_t n = 0;
+
+    if (!find_object(address, &object) || (segments = segments_of(&object, &n)) == NULL)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        uintptr_t at = object.dlfo_link_map->l_addr + segments[i].p_vaddr;
+
+        if (segments[i].p_type == PT_LOAD && (uintptr_t)address - at < segments[i].p_memsz)
+            return (segments[i].p_flags & PF_X) != 0;
+    }
+    return false;
+}
+
+/* The build id among the notes at `at`: its bytes, or NULL. */
+static const uint8_t *find_build_id(const char *at, size_t size, size_t *n)
+{
+    const char *end = at + size;
+
+    while ((size_t)(end - at) >= sizeof(ElfW(Nhdr))) {
+        const ElfW(Nhdr) *note = (const void *)at;
+        const char *name = at + sizeof *note;
+        const char *bytes = name + ((note->n_namesz + 3) & ~3u);
+
+        if (note->n_type == NT_GNU_BUILD_ID && note->n_namesz == 4 && memcmp(name, "GNU", 4) == 0) {
+            *n = note->n_descsz;
+            return (const uint8_t *)bytes;
+        }
+        at = bytes + ((note->n_descsz + 3) & ~3u);
+    }
+    return NULL;
+}
+
+size_t weft__symbol_build_id(char *buffer, size_t size, const void *address, const void **base)
+{
+    static const char digits[] = "0123456789abcdef";
+    struct dl_find_object object;
+    const ElfW(Phdr) *segments;
+    const uint8_t *id = NULL;
+    size_t n = 0, n_segments = 0, length = 0;
+
+    if (!find_object(address, &object))
+        return 0;
+    *base = object.dlfo_map_start;
+    segments = segments_of(&object, &n_segments);
+    for (size_t i = 0; segments != NULL && i < n_segments && id == NULL; i++)
+        if (segments[i].p_type == PT_NOTE)
+            id = find_build_id((const char *)object.dlfo_link_map->l_addr + segments[i].p_vaddr,
+                               segments[i].p_memsz, &n);
+    for (size_t i = 0; id != NULL && i < n && length + 2 < size; i++) {
+        buffer[length++] = digits[id[i] >> 4];
+        buffer[length++] = digits[id[i] & 15];
+    }
+    return length;
 }

@@ -1,0 +1,405 @@
+/* fault.c - the handlers, and what they lead to. The way is in fault.h.
+ *
+ * Ending. The handler of a contained fault returns into end_faulted, which runs
+ * right below the frames that stopped, as if they had called weft_exit: so
+ * everything that must hold when a process exits holds, and the frames stay
+ * until the defers have run. Where there is no room below, because the stack
+ * has overflowed or nearly so, the upper half of its guard is opened first; it
+ * is closed when the stack is put away.
+ *
+ * Nested faults. The handlers do not block their signals. One that comes while
+ * a thread is in here is the coroner's, who met a damaged stack: it goes back
+ * to where the look began, and the verdict is fatal.
+ */
+#include "proc/fault.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/here.h"
+#include "proc/coroner.h"
+#include "proc/fault_report.h"
+#include "proc/proc.h"
+#include "proc/registers.h"
+#include "proc/runtime.h"
+#include "sched/sched.h"
+#include "weft/error.h"
+
+#define SIGNAL_STACK (64 * 1024) /* beside what the kernel puts there */
+#define END_ROOM (20 * 1024)     /* of stack, that an end needs at most */
+
+static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, WEFT__INTERRUPT};
+#define N_SIGNALS (sizeof signals / sizeof *signals)
+
+/* A thread's own: at the low end of what its alternate stack is mapped in. */
+struct fault_thread {
+    stack_t before;          /* its alternate stack until then */
+    size_t size;             /* of the mapping */
+    pid_t tid;
+    sigjmp_buf *recover;     /* a look is under way; by the thread's handlers alone */
+    struct weft__autopsy fault;     /* read by end_faulted */
+    struct weft__autopsy interrupt; /* one of these may come before it has */
+};
+
+/* The program's, as dispositions are. */
+static struct {
+    struct sigaction before[N_SIGNALS];
+    bool is_installed[N_SIGNALS]; /* ours is there, or behind another's */
+    bool is_on;                   /* the runtime that runs wants it */
+    uint32_t max_per_second;
+    _Atomic uint64_t window;      /* a second's number << 32 | faults in it */
+} faults;
+
+/* -- threads ---------------------------------------------------------------------- */
+
+static size_t signal_stack_size(void)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t size = SIGNAL_STACK + getauxval(AT_MINSIGSTKSZ);
+
+    return (size + page - 1) & ~(page - 1);
+}
+
+/* Without an alternate stack the thread's faults are not ours. */
+static void thread_begins(struct weft__carrier *carrier)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), size = signal_stack_size();
+    char *at;
+    struct fault_thread *thread;
+    stack_t stack = {.ss_size = size};
+
+    if (!faults.is_on)
+        return;
+    at = mmap(NULL, size + 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (at == MAP_FAILED)
+        return;
+    thread = (struct fault_thread *)(void *)at;
+    stack.ss_sp = at + 2 * page;
+    if (mprotect(at + page, page, PROT_NONE) != 0 || sigaltstack(&stack, &thread->before) != 0) {
+        munmap(at, size + 2 * page);
+        return;
+    }
+    thread->size = size + 2 * page;
+    thread->tid = (pid_t)syscall(SYS_gettid);
+    carrier->faults = thread;
+}
+
+static void thread_ends(struct weft__carrier *carrier)
+{
+    struct fault_thread *thread = carrier->faults;
+
+    if (thread == NULL)
+        return;
+    carrier->faults = NULL;
+    (void)sigaltstack(&thread->before, NULL);
+    munmap(thread, thread->size);
+}
+
+static void runs_long(struct weft__carrier *carrier, struct weft__fiber *fiber)
+{
+    /* The fiber comes first; all fibers are processes. */
+    struct weft__proc *proc = (struct weft__proc *)(void *)fiber;
+    /* Relaxed: the thread itself looks again. */
+    uint64_t state = atomic_load_explicit(&proc->state, memory_order_relaxed);
+
+    if ((state & WEFT__KILLED) != 0 && (state & WEFT__STATE_MASK) == WEFT__ACTIVE)
+        weft__fault_interrupt(carrier, proc);
+}
+
+const struct weft__sched_hooks weft__fault_hooks = {thread_begins, thread_ends, runs_long};
+
+/* -- the end ------------------------------------------------------------------------ */
+
+/* What code that is given up had set is nobody's wish. */
+static void forget_its_state(void)
+{
+    weft__registers_reset_float();
+#if WEFT__STACK_TSAN
+    /* Its frames stay in the sanitizer's account of this stack, which is made
+     * anew at the next use when it has had too many. */
+    weft__here()->stack->n_makes = UINT32_MAX / 2;
+#endif
+}
+
+/* On the stack that stopped, below its frames. */
+static void end_faulted(void *arg)
+{
+    struct fault_thread *thread = arg;
+    struct weft__proc *proc = weft__here()->proc;
+
+    forget_its_state();
+    weft__proc_crash(proc, weft__fault_reason(&thread->fault));
+}
+
+static void end_killed(void *arg)
+{
+    struct weft__proc *proc = weft__here()->proc;
+
+    (void)arg;
+    forget_its_state();
+    weft__proc_obey(proc); /* an earlier exit signal's reason counts */
+    proc->flags |= WEFT__DOOMED;
+    weft__proc_exit(proc, WEFT_ATOM("killed"));
+}
+
+/* Have the handler return to fn, with room below it. */
+static bool go_on_with(ucontext_t *context, struct weft__stack *stack, void (*fn)(void *), void *arg)
+{
+    uintptr_t low = (uintptr_t)stack->low, sp = weft__registers_sp(context);
+
+    /* Below the usable part is nothing that anybody needs. */
+    sp = sp < low + WEFT__RED_ZONE ? low : sp - WEFT__RED_ZONE;
+    if (sp - low < END_ROOM && !weft__stack_open(stack))
+        return false;
+    weft__registers_call(context, fn, arg, sp);
+    return true;
+}
+
+/* -- questions ------------------------------------------------------------------------- */
+
+static bool is_fault(int signo, const siginfo_t *info)
+{
+    if (signo == SIGABRT)
+        return info->si_code == SI_TKILL && info->si_pid == getpid();
+    return info->si_code > 0; /* the kernel's */
+}
+
+/* The process that runs here, on a stack of weft; NULL: none. */
+static struct weft__proc *process_here(const struct weft__here *here)
+{
+    return here->stack != NULL && here->stack->class != WEFT__STACK_NATIVE && weft__runtime() != NULL ? here->proc
+                                                                                                  : NULL;
+}
+
+static bool is_guard_of(const struct weft__stack *stack, const void *address)
+{
+    struct weft__stack_place place;
+
+    return weft__stack_find(weft__runtime()->sched->stacks, address, &place) && place.in_guard &&
+           !place.is_fresh && place.low == stack->low;
+}
+
+static bool is_over_the_limit(void)
+{
+    uint64_t second = (uint64_t)weft__clock_ns() / WEFT__NS_PER_S << 32, window;
+
+    if (faults.max_per_second == 0)
+        return false;
+    /* Relaxed: a count that nothing is published through. Two that meet at a
+     * second's beginning may both begin it: one fault more is let through. */
+    window = atomic_load_explicit(&faults.window, memory_order_relaxed);
+    if (window >> 32 != second >> 32) {
+        atomic_store_explicit(&faults.window, second + 1, memory_order_relaxed);
+        return false;
+    }
+    window = atomic_fetch_add_explicit(&faults.window, 1, memory_order_relaxed);
+    return (uint32_t)window >= faults.max_per_second;
+}
+
+/* -- looking ------------------------------------------------------------------------------ */
+
+__attribute__((noinline))
+static void look(struct fault_thread *thread, struct weft__autopsy *autopsy, ucontext_t *context,
+                 const struct weft__stack *stack)
+{
+    sigjmp_buf recover;
+
+    if (sigsetjmp(recover, 0) == 0) {
+        thread->recover = &recover;
+        weft__coroner_look(autopsy, context, stack);
+    } else {
+        /* The context may be as the look left it: pc and sp are noted. */
+        weft__registers_restore(context, (uintptr_t)autopsy->pc, (uintptr_t)autopsy->sp);
+        if (autopsy->why == NULL)
+            autopsy->why = "the stack is damaged: looking at it faulted";
+    }
+    thread->recover = NULL;
+}
+
+static void begin_autopsy(struct weft__autopsy *autopsy, int signo, const siginfo_t *info,
+                          const ucontext_t *context, const struct weft__stack *stack)
+{
+    *autopsy = (struct weft__autopsy){
+        .signo = signo,
+        .code = info->si_code,
+        .address = signo == SIGABRT || signo == WEFT__INTERRUPT ? NULL : info->si_addr,
+        .pc = (const void *)weft__registers_pc(context),
+        .sp = (const void *)weft__registers_sp(context),
+        .is_interrupt = signo == WEFT__INTERRUPT,
+    };
+    if (signo == SIGSEGV || signo == SIGBUS)
+        autopsy->is_overflow = is_guard_of(stack, info->si_addr);
+}
+
+/* true: the process ends alone, and the context leads there. */
+static bool contain(struct fault_thread *thread, struct weft__here *here, struct weft__proc *proc,
+                    int signo, const siginfo_t *info, ucontext_t *context)
+{
+    struct weft__autopsy *autopsy = signo == WEFT__INTERRUPT ? &thread->interrupt : &thread->fault;
+
+    begin_autopsy(autopsy, signo, info, context, here->stack);
+    look(thread, autopsy, context, here->stack);
+    if (autopsy->why == NULL && proc->flags >= WEFT__FOREIGN_ONE)
+        autopsy->why = "it holds a foreign lock (weft_foreign_enter), which would stay locked";
+    if (autopsy->why == NULL && !autopsy->is_interrupt && is_over_the_limit())
+        autopsy->why = "more faults came within a second than .max_faults_per_second allows";
+    if (autopsy->why != NULL)
+        return false;
+    if (go_on_with(context, here->stack, autopsy->is_interrupt ? end_killed : end_faulted, thread))
+        return true;
+    autopsy->why = "the stack has overflowed twice";
+    return false;
+}
+
+/* -- the handlers ------------------------------------------------------------------------- */
+
+static size_t place_of(int signo)
+{
+    size_t i = 0;
+
+    while (signals[i] != signo)
+        i++;
+    return i;
+}
+
+/* What the program would have had without us. The context is untouched. */
+static void hand_on(int signo, siginfo_t *info, void *context)
+{
+    struct sigaction *before = &faults.before[place_of(signo)];
+    void (*handler)(int, siginfo_t *, void *) = before->sa_sigaction;
+    bool is_plain = (before->sa_flags & SA_SIGINFO) == 0;
+    sigset_t mask;
+
+    if (is_plain && before->sa_handler == SIG_IGN && (signo == WEFT__INTERRUPT || info->si_code <= 0))
+        return;
+    if (is_plain && (before->sa_handler == SIG_DFL || before->sa_handler == SIG_IGN)) {
+        struct sigaction plain = {.sa_handler = SIG_DFL};
+
+        if (signo == WEFT__INTERRUPT)
+            return; /* ignored, by default */
+        /* Returning repeats the fault, or lets abort go on; what was sent must
+         * be sent again. */
+        (void)sigaction(signo, &plain, NULL);
+        if (info->si_code <= 0 && signo != SIGABRT)
+            (void)syscall(SYS_tgkill, getpid(), (pid_t)syscall(SYS_gettid), signo);
+        return;
+    }
+    if (before->sa_flags & (int)SA_RESETHAND)
+        *before = (struct sigaction){.sa_handler = SIG_DFL};
+    mask = before->sa_mask;
+    if ((before->sa_flags & SA_NODEFER) == 0)
+        sigaddset(&mask, signo);
+    /* The return from this handler puts the mask back. */
+    pthread_sigmask(SIG_BLOCK, &mask, NULL);
+    if (is_plain)
+        ((void (*)(int))(void (*)(void))handler)(signo);
+    else
+        handler(signo, info, context);
+}
+
+static void on_fault(int signo, siginfo_t *info, void *context)
+{
+    int errno_before = errno;
+    struct weft__here *here = weft__here();
+    struct fault_thread *thread = here->carrier != NULL ? here->carrier->faults : NULL;
+    struct weft__proc *proc;
+
+    if (thread != NULL && thread->recover != NULL && is_fault(signo, info))
+        siglongjmp(*thread->recover, 1);
+    proc = thread != NULL && is_fault(signo, info) ? process_here(here) : NULL;
+    if (proc == NULL || !contain(thread, here, proc, signo, info, context)) {
+        if (proc != NULL)
+            weft__fault_report(&thread->fault, context, proc, here->worker);
+        hand_on(signo, info, context);
+    }
+    errno = errno_before;
+}
+
+/* Somebody wants the process that runs here to end: is it that one still? */
+static bool is_wanted(const struct weft__proc *proc, const siginfo_t *info)
+{
+    uint64_t state = atomic_load_explicit(&proc->state, memory_order_relaxed);
+
+    return info->si_value.sival_ptr == proc && (state & WEFT__KILLED) != 0 && (proc->flags & WEFT__ENDS) == 0 &&
+           weft__state_serial(state) == weft__pid_serial(proc->pid);
+}
+
+static void on_interrupt(int signo, siginfo_t *info, void *context)
+{
+    int errno_before = errno;
+    struct weft__here *here = weft__here();
+    struct fault_thread *thread = here->carrier != NULL ? here->carrier->faults : NULL;
+    struct weft__proc *proc = thread != NULL && thread->recover == NULL ? process_here(here) : NULL;
+
+    if (info->si_code != SI_QUEUE || info->si_pid != getpid())
+        hand_on(signo, info, context);
+    else if (proc != NULL && is_wanted(proc, info))
+        (void)contain(thread, here, proc, signo, info, context);
+    errno = errno_before;
+}
+
+void weft__fault_interrupt(struct weft__carrier *carrier, struct weft__proc *proc)
+{
+    struct fault_thread *thread = carrier->faults;
+    siginfo_t info = {.si_signo = WEFT__INTERRUPT, .si_code = SI_QUEUE};
+
+    if (thread == NULL)
+        return;
+    info.si_pid = getpid();
+    info.si_uid = getuid();
+    info.si_value.sival_ptr = proc;
+    (void)syscall(SYS_rt_tgsigqueueinfo, info.si_pid, thread->tid, WEFT__INTERRUPT, &info);
+}
+
+/* -- install and restore ------------------------------------------------------------------------ */
+
+static bool is_ours(const struct sigaction *action)
+{
+    return (action->sa_flags & SA_SIGINFO) != 0 &&
+           (action->sa_sigaction == on_fault || action->sa_sigaction == on_interrupt);
+}
+
+int weft__faults_install(uint32_t max_per_second)
+{
+    faults.max_per_second = max_per_second;
+    for (size_t i = 0; i < N_SIGNALS; i++) {
+        struct sigaction action = {.sa_sigaction = signals[i] == WEFT__INTERRUPT ? on_interrupt : on_fault,
+                                   .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER | SA_RESTART};
+
+        if (faults.is_installed[i])
+            continue; /* left behind another's: see restore */
+        sigemptyset(&action.sa_mask);
+        if (sigaction(signals[i], &action, &faults.before[i]) != 0) {
+            int failed = errno;
+
+            weft__faults_restore();
+            return -failed;
+        }
+        faults.is_installed[i] = true;
+    }
+    faults.is_on = true;
+    return 0;
+}
+
+void weft__faults_restore(void)
+{
+    faults.is_on = false;
+    for (size_t i = 0; i < N_SIGNALS; i++) {
+        struct sigaction now;
+
+        /* One that was set meanwhile may lead to ours: it stays, and hands on. */
+        if (!faults.is_installed[i] || sigaction(signals[i], NULL, &now) != 0 || !is_ours(&now))
+            continue;
+        (void)sigaction(signals[i], &faults.before[i], NULL);
+        faults.is_installed[i] = false;
+    }
+}

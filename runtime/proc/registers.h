@@ -1,0 +1,166 @@
+/* registers.h - the registers of code that a signal interrupted, by platform.
+ *
+ * Threads: in a signal handler, on the context that it was given.
+ */
+#ifndef WEFT_PROC_REGISTERS_H
+#define WEFT_PROC_REGISTERS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <ucontext.h>
+
+#if defined(__x86_64__)
+
+#define WEFT__RED_ZONE 128 /* bytes below sp that a function may use */
+
+static inline uintptr_t weft__registers_pc(const ucontext_t *context)
+{
+    return (uintptr_t)context->uc_mcontext.gregs[REG_RIP];
+}
+
+static inline uintptr_t weft__registers_sp(const ucontext_t *context)
+{
+    return (uintptr_t)context->uc_mcontext.gregs[REG_RSP];
+}
+
+/* Go on as if, where the code stopped, fn(arg) had been called with its frame
+ * below sp. fn must not return. */
+static inline void weft__registers_call(ucontext_t *context, void (*fn)(void *), void *arg, uintptr_t sp)
+{
+    greg_t *registers = context->uc_mcontext.gregs;
+    uintptr_t at = (sp & ~(uintptr_t)15) - sizeof(uintptr_t);
+
+    *(uintptr_t *)at = (uintptr_t)registers[REG_RIP];
+    registers[REG_RSP] = (greg_t)at;
+    registers[REG_RIP] = (greg_t)(uintptr_t)fn;
+    registers[REG_RDI] = (greg_t)(uintptr_t)arg;
+    registers[REG_EFL] &= ~(greg_t)0x400; /* strings go upwards */
+}
+
+/* The code jumped to where there is none: where a call would come back to. */
+static inline uintptr_t weft__registers_return(const ucontext_t *context)
+{
+    return *(const uintptr_t *)weft__registers_sp(context);
+}
+
+/* Do the bytes before a return address make a call? */
+static inline bool weft__registers_is_call(uintptr_t back)
+{
+    const uint8_t *at = (const uint8_t *)back;
+
+    if (at[-5] == 0xe8)
+        return true;
+    for (int n = 2; n <= 7; n++)
+        if (at[-n] == 0xff && (at[1 - n] >> 3 & 7) == 2)
+            return true;
+    return false;
+}
+
+static inline void weft__registers_pop_call(ucontext_t *context)
+{
+    context->uc_mcontext.gregs[REG_RIP] = (greg_t)weft__registers_return(context);
+    context->uc_mcontext.gregs[REG_RSP] += (greg_t)sizeof(uintptr_t);
+}
+
+static inline void weft__registers_restore(ucontext_t *context, uintptr_t pc, uintptr_t sp)
+{
+    context->uc_mcontext.gregs[REG_RIP] = (greg_t)pc;
+    context->uc_mcontext.gregs[REG_RSP] = (greg_t)sp;
+}
+
+/* As when a thread begins. */
+static inline void weft__registers_reset_float(void)
+{
+    uint32_t control = 0x1f80;
+
+    __asm__ volatile("fninit\n\tldmxcsr %0" : : "m"(control));
+}
+
+/* The n-th register's name and value; NULL after the last. */
+static inline const char *weft__registers_at(const ucontext_t *context, unsigned n, uint64_t *value)
+{
+    static const struct {
+        char name[7];
+        uint8_t index;
+    } all[] = {
+        {"rax", REG_RAX}, {"rbx", REG_RBX}, {"rcx", REG_RCX}, {"rdx", REG_RDX}, {"rsi", REG_RSI},
+        {"rdi", REG_RDI}, {"rbp", REG_RBP}, {"rsp", REG_RSP}, {"r8", REG_R8},   {"r9", REG_R9},
+        {"r10", REG_R10}, {"r11", REG_R11}, {"r12", REG_R12}, {"r13", REG_R13}, {"r14", REG_R14},
+        {"r15", REG_R15}, {"rip", REG_RIP}, {"flags", REG_EFL},
+    };
+
+    if (n >= sizeof all / sizeof *all)
+        return NULL;
+    *value = (uint64_t)context->uc_mcontext.gregs[all[n].index];
+    return all[n].name;
+}
+
+#elif defined(__aarch64__)
+
+#define WEFT__RED_ZONE 0
+
+static inline uintptr_t weft__registers_pc(const ucontext_t *context)
+{
+    return (uintptr_t)context->uc_mcontext.pc;
+}
+
+static inline uintptr_t weft__registers_sp(const ucontext_t *context)
+{
+    return (uintptr_t)context->uc_mcontext.sp;
+}
+
+static inline void weft__registers_call(ucontext_t *context, void (*fn)(void *), void *arg, uintptr_t sp)
+{
+    context->uc_mcontext.regs[30] = context->uc_mcontext.pc;
+    context->uc_mcontext.regs[0] = (uintptr_t)arg;
+    context->uc_mcontext.sp = sp & ~(uintptr_t)15;
+    context->uc_mcontext.pc = (uintptr_t)fn;
+}
+
+static inline uintptr_t weft__registers_return(const ucontext_t *context)
+{
+    return (uintptr_t)context->uc_mcontext.regs[30];
+}
+
+static inline bool weft__registers_is_call(uintptr_t back)
+{
+    uint32_t word = ((const uint32_t *)back)[-1];
+
+    return (word & 0xfc000000) == 0x94000000 || (word & 0xfffffc1f) == 0xd63f0000; /* bl, blr */
+}
+
+static inline void weft__registers_pop_call(ucontext_t *context)
+{
+    context->uc_mcontext.pc = context->uc_mcontext.regs[30];
+}
+
+static inline void weft__registers_restore(ucontext_t *context, uintptr_t pc, uintptr_t sp)
+{
+    context->uc_mcontext.pc = pc;
+    context->uc_mcontext.sp = sp;
+}
+
+static inline void weft__registers_reset_float(void)
+{
+    __asm__ volatile("msr fpcr, xzr\n\tmsr fpsr, xzr");
+}
+
+static inline const char *weft__registers_at(const ucontext_t *context, unsigned n, uint64_t *value)
+{
+    static const char names[][4] = {
+        "x0",  "x1",  "x2",  "x3",  "x4",  "x5",  "x6",  "x7",  "x8",  "x9",  "x10",
+        "x11", "x12", "x13", "x14", "x15", "x16", "x17", "x18", "x19", "x20", "x21",
+        "x22", "x23", "x24", "x25", "x26", "x27", "x28", "x29", "x30", "sp",  "pc",
+    };
+
+    if (n >= sizeof names / sizeof *names)
+        return NULL;
+    *value = n < 31 ? context->uc_mcontext.regs[n]
+                    : n == 31 ? context->uc_mcontext.sp : context->uc_mcontext.pc;
+    return names[n];
+}
+
+#endif
+
+#endif

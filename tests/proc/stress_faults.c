@@ -1,0 +1,144 @@
+/* stress_faults.c - a million processes that fault, of all kinds, and nothing
+ * grows: memory, descriptors, threads. WEFT_STRESS_FAULTS says how many instead
+ * of the some thousands that a run of all tests has time for. */
+#include "proc/process_test.h"
+
+#include <dirent.h>
+#include <unistd.h>
+
+#include "weft/log.h"
+
+#if defined(__clang__)
+#define FAULTY __attribute__((noinline, disable_sanitizer_instrumentation))
+#else
+#define FAULTY __attribute__((noinline, no_sanitize("address", "undefined", "thread")))
+#endif
+
+static void *volatile nowhere;
+static volatile int zero;
+
+FAULTY static weft_term null_write(weft_term x)
+{
+    weft_alloc(1000);
+    *(volatile int *)nowhere = 1;
+    return x;
+}
+
+FAULTY static weft_term null_call(weft_term x)
+{
+    ((weft_fn *)(uintptr_t)nowhere)(x);
+    return x;
+}
+
+FAULTY static weft_term divides_by_zero(weft_term x)
+{
+    zero = 7 / zero;
+    return x;
+}
+
+FAULTY static weft_term traps(weft_term x)
+{
+    (void)x;
+    __builtin_trap();
+}
+
+FAULTY static weft_term calls_abort(weft_term x)
+{
+    (void)x;
+    abort();
+}
+
+FAULTY static weft_term copies_from_nowhere(weft_term x)
+{
+    void *(*volatile copy)(void *, const void *, size_t) = memcpy;
+    char to[64];
+
+    copy(to, nowhere, sizeof to);
+    return weft_tuple(x, weft_int(to[0]));
+}
+
+FAULTY static weft_term overflows(weft_term x)
+{
+    volatile char frame[1000];
+
+    frame[0] = (char)zero;
+    if (zero == 0)
+        x = overflows(x);
+    frame[1] = frame[0];
+    return x;
+}
+
+static weft_fn *const kinds[] = {null_write, null_call, divides_by_zero, traps, calls_abort,
+                                 copies_from_nowhere, overflows};
+static const char *const tags[] = {"sigsegv", "sigsegv", "sigfpe", "sigill", "sigabrt", "sigsegv", "stack_overflow"};
+
+enum { BATCH = 100 };
+
+/* The caller's processes fault, all at once; how many had the right reason. */
+static int batch(int first)
+{
+    WEFT_SCOPE;
+    weft_ref down[BATCH];
+    int n_right = 0;
+
+    for (int i = 0; i < BATCH; i++)
+        weft_spawn(kinds[(size_t)(first + i) % COUNT(kinds)], weft_int(i), .monitor = &down[i]);
+    for (int i = 0; i < BATCH; i++) {
+        weft_term reason = await_down(down[i]);
+
+        if (weft_is_tuple(reason))
+            n_right += strcmp(weft_atom_name(weft_tuple_at(reason, 0)), tags[(size_t)(first + i) % COUNT(kinds)]) == 0;
+    }
+    return n_right;
+}
+
+static long resident_kb(void)
+{
+    long pages = 0, resident = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+
+    if (file == NULL || fscanf(file, "%ld %ld", &pages, &resident) != 2)
+        resident = 0;
+    if (file != NULL)
+        fclose(file);
+    return resident * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+static int entries_of(const char *path)
+{
+    DIR *dir = opendir(path);
+    int n = 0;
+
+    while (dir != NULL && readdir(dir) != NULL)
+        n++;
+    if (dir != NULL)
+        closedir(dir);
+    return n;
+}
+
+PROCESS_TEST_WITH(many_faults_leave_nothing_behind, .deadline_s = 1800)
+{
+    const char *text = getenv("WEFT_STRESS_FAULTS");
+    int total = text != NULL ? atoi(text) : scaled(20000), n_right = 0, n = 0;
+    int n_files, n_threads;
+    long kb;
+    int64_t begin_ns;
+
+    weft_log_set_level(WEFT_LOG_NONE);
+    for (; n < total / 4; n += BATCH)
+        n_right += batch(n);
+    n_files = entries_of("/proc/self/fd");
+    n_threads = entries_of("/proc/self/task");
+    kb = resident_kb();
+    begin_ns = now_ns();
+    for (; n < total; n += BATCH)
+        n_right += batch(n);
+    diag("%d faults of %zu kinds, %.2f us each; %ld KiB before, %ld after", n, COUNT(kinds),
+         (double)(now_ns() - begin_ns) / 1000 / (total - total / 4), kb, resident_kb());
+    check_int(n_right, n);
+    check_int(entries_of("/proc/self/fd"), n_files);
+    check_int(entries_of("/proc/self/task"), n_threads);
+#if !defined(WEFT_ASAN) && !defined(WEFT_TSAN)
+    check_lt(resident_kb(), kb + 4096);
+#endif
+}
