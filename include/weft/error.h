@@ -53,6 +53,7 @@ WEFT__BEGIN_C
     X(ENOBUFS, -ENOBUFS, "no buffer space")                                     \
     X(EISCONN, -EISCONN, "connected already")                                   \
     X(ENOTCONN, -ENOTCONN, "not connected")                                     \
+    X(EOWNERDEAD, -EOWNERDEAD, "the last holder ended while it had it")         \
     X(ETIMEDOUT, -ETIMEDOUT, "timed out")                                       \
     X(ECONNREFUSED, -ECONNREFUSED, "connection refused")                        \
     X(EHOSTUNREACH, -EHOSTUNREACH, "host is unreachable")                       \
