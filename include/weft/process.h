@@ -59,11 +59,14 @@ struct weft_spawn_options {
     WEFT_OPTION(size_t, state_size, 0);     /* weft_spawn_handler: copy this
                                              * many bytes of state into memory
                                              * of the process; 0: the pointer */
+    WEFT_OPTION(size_t, max_memory, 0);     /* bytes of terms, mailbox and
+                                             * weft_alloc; more end it with
+                                             * :killed (PROC-8). 0: no limit */
 };
 #define WEFT_SPAWN_DEFAULTS                                                \
     .size = sizeof(struct weft_spawn_options), .link = false,              \
     .monitor = NULL, .priority = WEFT_NORMAL, .stack_size = 0,             \
-    .sticky = false, .label = NULL, .state_size = 0
+    .sticky = false, .label = NULL, .state_size = 0, .max_memory = 0
 
 /* Start a process that runs fn(arg).
  *

@@ -5,6 +5,7 @@
 
 #include "base/here.h"
 #include "proc/bond.h"
+#include "proc/limit.h"
 #include "proc/message.h"
 #include "proc/owned.h"
 #include "proc/runtime.h"
@@ -44,19 +45,6 @@ static weft_term peers(struct weft__proc *proc, enum weft__bond_kind kind)
     return list.list;
 }
 
-static size_t memory_of(struct weft__proc *proc)
-{
-    size_t size = sizeof *proc;
-
-    for (struct weft__block *block = proc->region.blocks; block != NULL; block = block->next)
-        size += block->size;
-    for (struct weft__message *message = proc->mailbox.first; message != NULL;
-         message = weft__message_next(message))
-        size += message->block.size;
-    size += weft__owned_size(proc) + proc->bonds.n * sizeof(struct weft__bond);
-    return size;
-}
-
 /* A handler between two messages waits too. */
 static bool waits(const struct weft__proc *proc)
 {
@@ -94,7 +82,7 @@ static weft_term one(struct weft__proc *proc, weft_atom item)
         return extra == NULL ? WEFT_ATOM("nil")
                : extra->label[0] != 0 ? weft_str(extra->label) : WEFT_ATOM("nil");
     if (strcmp(name, "memory") == 0)
-        return weft_int((int64_t)memory_of(proc));
+        return weft_int((int64_t)weft__limit_memory(proc));
     if (strcmp(name, "priority") == 0)
         return proc->fiber.priority == WEFT_HIGH     ? WEFT_ATOM("high")
                : proc->fiber.priority == WEFT_NORMAL ? WEFT_ATOM("normal")

@@ -24,6 +24,7 @@
 #include "proc/bond.h"
 #include "proc/catch.h"
 #include "proc/guest.h"
+#include "proc/limit.h"
 #include "proc/mailbox.h"
 #include "proc/message.h"
 #include "proc/owned.h"
@@ -390,6 +391,8 @@ static int fill(struct weft__proc *parent, struct weft__proc *child, const struc
         if (__builtin_expect(code != 0, 0))
             return code;
     }
+    if (options->max_memory > 0 && !weft__limit_set(child, options->max_memory))
+        return WEFT_ENOMEM;
     if (options->label != NULL) {
         struct weft__extra *extra = weft__proc_extra(child);
 

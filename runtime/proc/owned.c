@@ -6,6 +6,7 @@
 #include "base/here.h"
 #include "base/slab.h"
 #include "proc/guest.h"
+#include "proc/limit.h"
 #include "proc/proc.h"
 #include "term/fail.h"
 
@@ -38,12 +39,15 @@ static void take_out(struct weft__owned **list, struct weft__owned *owned)
         owned->next->prev = owned->prev;
 }
 
-static struct weft__owned *owned_new(struct weft__owned **list, size_t size)
+/* proc: whose list it is; NULL: a thread's own. */
+static struct weft__owned *owned_new(struct weft__proc *proc, struct weft__owned **list, size_t size)
 {
     struct weft__owned *owned;
 
     if (size > PTRDIFF_MAX - sizeof *owned)
         return NULL;
+    if (proc != NULL && __builtin_expect((proc->flags & WEFT__LIMITED) != 0, 0))
+        weft__limit_grow(proc, sizeof *owned + size);
     owned = weft__slab_alloc(weft__here()->cache, sizeof *owned + size);
     if (owned == NULL)
         return NULL;
@@ -61,7 +65,7 @@ static void owned_free(struct weft__owned **list, struct weft__owned *owned)
 
 void *weft__owned_alloc(struct weft__proc *proc, size_t size)
 {
-    struct weft__owned *owned = owned_new(&proc->owned, size);
+    struct weft__owned *owned = owned_new(proc, &proc->owned, size);
 
     return owned != NULL ? owned + 1 : NULL;
 }
@@ -129,16 +133,15 @@ size_t weft__owned_size(const struct weft__proc *proc)
 /* -- public ------------------------------------------------------------------------- */
 
 /* The caller's list: a process's, or a thread's own. */
-static struct weft__owned **list_here(void)
+static struct weft__owned **list_of(struct weft__proc *proc)
 {
-    struct weft__proc *proc = weft__proc_here();
-
     return proc != NULL ? &proc->owned : &weft__guest_here()->owned;
 }
 
 void *weft_alloc(size_t size)
 {
-    struct weft__owned *owned = owned_new(list_here(), size);
+    struct weft__proc *proc = weft__proc_here();
+    struct weft__owned *owned = owned_new(proc, list_of(proc), size);
 
     if (owned == NULL)
         weft__term_no_memory(size);
@@ -147,13 +150,14 @@ void *weft_alloc(size_t size)
 
 void *weft_realloc(void *at, size_t size)
 {
-    struct weft__owned **list = list_here();
+    struct weft__proc *proc = weft__proc_here();
+    struct weft__owned **list = list_of(proc);
     struct weft__owned *before, *owned;
 
     if (at == NULL)
         return weft_alloc(size);
     before = owned_of(at);
-    owned = owned_new(list, size);
+    owned = owned_new(proc, list, size);
     if (owned == NULL)
         weft__term_no_memory(size);
     if (size > before->size)
@@ -166,16 +170,17 @@ void *weft_realloc(void *at, size_t size)
 void weft_free(void *at)
 {
     if (at != NULL)
-        owned_free(list_here(), owned_of(at));
+        owned_free(list_of(weft__proc_here()), owned_of(at));
 }
 
 void weft_defer(void (*fn)(void *arg), void *arg)
 {
+    struct weft__proc *proc = weft__proc_need("weft_defer");
     struct weft__owned *owned;
 
     if (fn == NULL)
         weft__proc_badarg("weft_defer", "the function is NULL");
-    owned = owned_new(&weft__proc_need("weft_defer")->owned, sizeof(void *));
+    owned = owned_new(proc, &proc->owned, sizeof(void *));
     if (owned == NULL)
         weft__term_no_memory(sizeof *owned);
     owned->run = fn;

@@ -116,6 +116,7 @@ enum {
     WEFT__ENDS = 32,          /* its end is under way */
     WEFT__PARENT_LINK = 128,  /* of a task: linked with its parent, without a bond */
     WEFT__WAITS = 64,         /* inside a wait: what process_info calls waiting */
+    WEFT__LIMITED = 256,      /* its memory has a limit: see limit.h */
     WEFT__FOREIGN_ONE = 1 << 16 /* from here up: how many foreign locks it says it holds */
 };
 
@@ -170,6 +171,8 @@ struct weft__extra {
     weft_term dictionary;      /* a kept map, or weft_none */
     weft_term callers;         /* a kept list of pids: who this works for; or weft_none */
     weft_term initial_call;    /* kept; for reports */
+    size_t memory_max;         /* LIMITED: bytes it may have, and may get before */
+    size_t memory_room;        /* the next count */
     struct weft__catch *catcher; /* the innermost, in the process's frames; or NULL */
 };
 

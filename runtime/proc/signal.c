@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/here.h"
 #include "proc/bond.h"
+#include "proc/limit.h"
 #include "proc/mailbox.h"
 #include "proc/post.h"
 #include "proc/runtime.h"
@@ -540,7 +541,7 @@ static void act(struct weft__proc *proc, struct weft__message *message)
     }
 }
 
-static void take_in(struct weft__proc *proc, struct arrivals arrivals)
+static inline void put_in(struct weft__proc *proc, struct arrivals arrivals)
 {
     struct weft__message *message, *next;
 
@@ -559,6 +560,23 @@ static void take_in(struct weft__proc *proc, struct arrivals arrivals)
         else
             drop(message, WEFT_ATOM("noproc"));
     }
+}
+
+/* The same, with an eye on the limit of its memory. */
+static inline void take_in(struct weft__proc *proc, struct arrivals arrivals)
+{
+    size_t size = 0;
+
+    if (__builtin_expect((proc->flags & WEFT__LIMITED) == 0, 1)) {
+        put_in(proc, arrivals);
+        return;
+    }
+    for (struct weft__message *message = arrivals.n > 0 ? arrivals.first : NULL; message != NULL;
+         message = weft__message_next(message))
+        size += message->block.size;
+    put_in(proc, arrivals);
+    if (size > 0)
+        weft__limit_mail(proc, size);
 }
 
 void weft__proc_drain(struct weft__proc *proc)

@@ -40,6 +40,7 @@ weft_term weft_keep(weft_term term)
     if (size == 0)
         return term;
     size += sizeof *kept;
+    weft__region_watch(region, size);
     kept = weft__slab_alloc(weft__here()->cache, size);
     if (!kept)
         weft__term_no_memory(size);

@@ -90,10 +90,14 @@ void weft__region_destroy(struct weft__region *region)
     weft__region_init(region);
 }
 
+void (*_Atomic weft__region_grows_hook)(struct weft__region *region, size_t size);
+
 static struct weft__block *region_block(struct weft__region *region, size_t size)
 {
-    struct weft__block *block = weft__block_new(size);
+    struct weft__block *block;
 
+    weft__region_watch(region, size);
+    block = weft__block_new(size);
     if (!block)
         weft__term_no_memory(size);
     block->next = region->blocks;

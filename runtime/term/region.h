@@ -22,6 +22,7 @@
 #ifndef WEFT_TERM_REGION_H
 #define WEFT_TERM_REGION_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -59,12 +60,24 @@ struct weft__region {
     struct weft_scope *scope;      /* innermost, or NULL */
     struct weft__kept *kept;       /* what weft_keep made and weft_drop did not take */
     uint32_t chunk_size;           /* of the next chunk; 0: the first one */
+    bool is_watched;               /* the hook below is told before it grows */
 };
 
 #define WEFT__CHUNK_FIRST 384u
 #define WEFT__CHUNK_MAX 8192u
 #define WEFT__CHUNK_KEEP 512u /* a first chunk up to here stays between scopes */
 #define WEFT__BLOCK_MAX ((size_t)UINT32_MAX - 64u)
+
+/* Who limits regions sets it, always to the same: called with the bytes that a
+ * watched region is about to get. It need not return. */
+extern void (*_Atomic weft__region_grows_hook)(struct weft__region *region, size_t size);
+
+static inline void weft__region_watch(struct weft__region *region, size_t size)
+{
+    /* Set before any region is watched, and never changed. */
+    if (__builtin_expect(region->is_watched, 0))
+        atomic_load_explicit(&weft__region_grows_hook, memory_order_relaxed)(region, size);
+}
 
 /* Takes no memory. */
 void weft__region_init(struct weft__region *region);
