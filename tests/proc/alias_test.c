@@ -160,8 +160,7 @@ PROCESS_TEST(an_alias_of_a_monitor_ends_with_the_down, "PROC-43")
 /* Answers {alias, n} with {:reply, n} after some turns. */
 static weft_term answers_late(weft_term arg)
 {
-    for (int64_t i = weft_to_int(weft_tuple_at(arg, 1)) % 20; i > 0; i--)
-        sched_yield();
+    pass_time((int)(weft_to_int(weft_tuple_at(arg, 1)) % 20));
     weft_send(weft_tuple_at(arg, 0), weft_tuple(A(reply), weft_tuple_at(arg, 1)));
     return A(ok);
 }
@@ -178,8 +177,7 @@ PROCESS_TEST(a_late_reply_to_a_request_that_was_given_up_never_arrives, "PROC-43
         bool in_time;
 
         tell(server, answers_late, weft_tuple(ref, weft_int(i)));
-        for (int pause = i % 30; pause > 0; pause--)
-            sched_yield();
+        pass_time(i % 30);
         in_time = weft_receive(reply, 0, NULL);
         check(weft_demonitor(ref, true));
         /* It came between the look and the demonitor, or never. */

@@ -184,8 +184,7 @@ PROCESS_TEST(linking_who_ends_meanwhile_is_heard_of_once, "PROC-24 PROC-27")
         weft_pid peer = weft_spawn(ends_with, A(boom));
         weft_term reason = weft_none;
 
-        for (int pause = i % 50; pause > 0; pause--)
-            sched_yield();
+        pass_time(i % 50);
         weft_link(peer);
         expect_message(weft_tuple(A(EXIT), peer, weft_bind(&reason)));
         check(weft_eq(reason, A(boom)) || weft_eq(reason, A(noproc)));
@@ -255,8 +254,7 @@ PROCESS_TEST(no_exit_is_queued_after_unlink_returned, "PROC-25")
         weft_ref down = weft_none;
         weft_pid peer = weft_spawn(ends_with, A(boom), .link = true, .monitor = &down);
 
-        for (int pause = i % 50; pause > 0; pause--)
-            sched_yield();
+        pass_time(i % 50);
         weft_unlink(peer);
         n_before += weft_receive(weft_tuple(A(EXIT), peer, weft_any), 0, NULL);
         await_down(down);
@@ -272,8 +270,7 @@ static weft_term unlinks_who_ends(weft_term arg)
 {
     weft_pid peer = weft_spawn(ends_with, A(boom), .link = true);
 
-    for (int64_t pause = weft_to_int(arg); pause > 0; pause--)
-        sched_yield();
+    pass_time((int)(weft_to_int(arg)));
     weft_unlink(peer);
     atomic_store(&n_unlinked, 1);
     await_end(peer);

@@ -59,8 +59,7 @@ PROCESS_TEST(monitoring_who_ends_meanwhile_delivers_one_down, "PROC-30 PROC-31")
         weft_pid target = weft_spawn(ends_with, A(boom));
         weft_term reason;
 
-        for (int pause = i % 50; pause > 0; pause--)
-            sched_yield();
+        pass_time(i % 50);
         reason = await_down(weft_monitor(target));
         check(weft_eq(reason, A(boom)) || weft_eq(reason, A(noproc)));
         n_noproc += weft_eq(reason, A(noproc));
@@ -222,8 +221,7 @@ PROCESS_TEST(demonitor_says_whether_the_down_is_there, "PROC-35 PROC-36")
         weft_term down = weft_tuple(A(DOWN), ref, weft_any, weft_any, weft_any);
         bool removed;
 
-        for (int pause = i % 50; pause > 0; pause--)
-            sched_yield();
+        pass_time(i % 50);
         removed = weft_demonitor(ref, false);
         check_int(weft_receive(down, 0, NULL), !removed);
         await_end(target);
@@ -244,8 +242,7 @@ PROCESS_TEST(demonitor_with_flush_leaves_nothing_whoever_was_first, "PROC-35 PRO
         weft_ref ref = weft_none;
 
         weft_spawn(ends_with, A(boom), .monitor = &ref);
-        for (int pause = i % 50; pause > 0; pause--)
-            sched_yield();
+        pass_time(i % 50);
         weft_demonitor(ref, true);
     }
     expect_no_message(weft_any);

@@ -267,6 +267,16 @@ static inline void spin_until(_Atomic int *counter, int n)
         ;
 }
 
+/* n times a quarter of a microsecond, on the core: where other programs run as
+ * well, sched_yield would give each of them a time slice, every time. */
+static inline void pass_time(int n)
+{
+    int64_t until_ns = now_ns() + n * INT64_C(250);
+
+    while (now_ns() < until_ns)
+        ;
+}
+
 /* -- puppets ------------------------------------------------------------------------- */
 
 static inline void puppet_turn(void)
