@@ -9,6 +9,15 @@
 static _Atomic int n_started, n_done, n_alive, n_alive_max;
 static _Atomic bool is_open;         /* lets waits_for_gate through */
 static _Atomic uint64_t pids[4096];  /* of tasks, by their argument */
+static _Atomic uint64_t ended[4096]; /* the same, once their end runs */
+
+/* A defer. arg: its pid's place. */
+static void note_end(void *arg)
+{
+    _Atomic uint64_t *pid = arg;
+
+    atomic_store(&ended[pid - pids], atomic_load(pid));
+}
 
 static void count_start(weft_term arg)
 {
@@ -17,8 +26,10 @@ static void count_start(weft_term arg)
 
     while (alive > most && !atomic_compare_exchange_weak(&n_alive_max, &most, alive))
         ;
-    if (weft_is_int(arg) && (uint64_t)weft_to_int(arg) < COUNT(pids))
+    if (weft_is_int(arg) && (uint64_t)weft_to_int(arg) < COUNT(pids)) {
+        weft_defer(note_end, &pids[weft_to_int(arg)]);
         atomic_store(&pids[weft_to_int(arg)], weft_self().bits);
+    }
     atomic_fetch_add(&n_started, 1);
 }
 
@@ -205,10 +216,13 @@ static weft_term end_of(weft_fn *fn, weft_term arg)
     return await_down(ref);
 }
 
+/* Dead, and not just killed: a process is not alive from the kill on. */
 static void check_dead(int n)
 {
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
         check(!weft_is_alive(pid_of(i)));
+        check_uint(atomic_load(&ended[i]), pid_of(i).bits);
+    }
 }
 
 /* -- shape and order --------------------------------------------------------------------------- */
