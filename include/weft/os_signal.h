@@ -24,7 +24,7 @@ WEFT__BEGIN_C
  * until it unsubscribes or ends. Twice is as once.
  *
  *   signo   SIGHUP SIGINT SIGQUIT SIGUSR1 SIGUSR2 SIGPIPE SIGALRM SIGTERM
- *           SIGCHLD SIGCONT SIGTSTP SIGTTIN SIGTTOU SIGURG SIGXCPU SIGXFSZ
+ *           SIGCHLD SIGCONT SIGTSTP SIGTTIN SIGTTOU SIGXCPU SIGXFSZ
  *           SIGVTALRM SIGPROF SIGWINCH SIGIO SIGPWR
  *
  * Where:    in a process. May park.
@@ -32,7 +32,8 @@ WEFT__BEGIN_C
  *           WEFT_EINVAL    no signal has that number
  *           WEFT_EPERM     SIGKILL, SIGSTOP: nobody can have them
  *           WEFT_ENOTSUP   faults and SIGABRT, which belong to the code that
- *                          caused them; any signal not listed
+ *                          caused them; SIGURG, with which weft interrupts
+ *                          processes that were killed; any other not listed
  *           WEFT_ESTOPPED  no runtime
  *           WEFT_EAGAIN    no thread for it now; -errno otherwise
  * Meaning:  Erlang os:set_signal and erl_signal_server. */

@@ -58,7 +58,7 @@
     X(SIGUSR2, "sigusr2") X(SIGPIPE, "sigpipe") X(SIGALRM, "sigalrm")                   \
     X(SIGTERM, "sigterm") X(SIGCHLD, "sigchld") X(SIGCONT, "sigcont")                   \
     X(SIGTSTP, "sigtstp") X(SIGTTIN, "sigttin") X(SIGTTOU, "sigttou")                   \
-    X(SIGURG, "sigurg") X(SIGXCPU, "sigxcpu") X(SIGXFSZ, "sigxfsz")                     \
+    X(SIGXCPU, "sigxcpu") X(SIGXFSZ, "sigxfsz")                                         \
     X(SIGVTALRM, "sigvtalrm") X(SIGPROF, "sigprof") X(SIGWINCH, "sigwinch")             \
     X(SIGIO, "sigio") X(SIGPWR, "sigpwr")
 
@@ -103,6 +103,9 @@ static int refusal(int signo, const char **words)
         return WEFT_ENOTSUP;
     case SIGABRT:
         *words = "this signal is abort(): the code that called it cannot go on";
+        return WEFT_ENOTSUP;
+    case SIGURG:
+        *words = "weft itself interrupts processes with this signal";
         return WEFT_ENOTSUP;
     default:
         *words = signo > 0 && signo <= SIGRTMAX ? "only the classic signals can be subscribed to, no real-time ones"
