@@ -22,6 +22,7 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -36,6 +37,8 @@
 
 #define SIGNAL_STACK (64 * 1024) /* beside what the kernel puts there */
 #define END_ROOM (20 * 1024)     /* of stack, that an end needs at most */
+#define RETRY_NS 30000           /* until a process that may not be ended here is interrupted again */
+#define RETRIES 1000             /* so soon; then the watchdog's ticks will do */
 
 static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, WEFT__INTERRUPT};
 #define N_SIGNALS (sizeof signals / sizeof *signals)
@@ -45,6 +48,9 @@ struct fault_thread {
     stack_t before;          /* its alternate stack until then */
     size_t size;             /* of the mapping */
     pid_t tid;
+    bool has_timer;
+    timer_t timer;           /* interrupts the thread */
+    uint32_t n_retries;      /* since the watchdog last did; by the handler */
     sigjmp_buf *recover;     /* a look is under way; by the thread's handlers alone */
     struct weft__autopsy fault;     /* read by end_faulted */
     struct weft__autopsy interrupt; /* one of these may come before it has */
@@ -69,6 +75,16 @@ static size_t signal_stack_size(void)
     return (size + page - 1) & ~(page - 1);
 }
 
+/* Without one, the next try is the watchdog's. */
+static void make_timer(struct fault_thread *thread)
+{
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = WEFT__INTERRUPT,
+                             .sigev_value.sival_ptr = thread};
+
+    event._sigev_un._tid = thread->tid;
+    thread->has_timer = timer_create(CLOCK_MONOTONIC, &event, &thread->timer) == 0;
+}
+
 /* Without an alternate stack the thread's faults are not ours. */
 static void thread_begins(struct weft__carrier *carrier)
 {
@@ -90,6 +106,7 @@ static void thread_begins(struct weft__carrier *carrier)
     }
     thread->size = size + 2 * page;
     thread->tid = (pid_t)syscall(SYS_gettid);
+    make_timer(thread);
     carrier->faults = thread;
 }
 
@@ -100,6 +117,8 @@ static void thread_ends(struct weft__carrier *carrier)
     if (thread == NULL)
         return;
     carrier->faults = NULL;
+    if (thread->has_timer)
+        timer_delete(thread->timer);
     (void)sigaltstack(&thread->before, NULL);
     munmap(thread, thread->size);
 }
@@ -324,13 +343,23 @@ static void on_fault(int signo, siginfo_t *info, void *context)
     errno = errno_before;
 }
 
-/* Somebody wants the process that runs here to end: is it that one still? */
-static bool is_wanted(const struct weft__proc *proc, const siginfo_t *info)
+/* Is the process that runs here to end? */
+static bool is_wanted(const struct weft__proc *proc)
 {
     uint64_t state = atomic_load_explicit(&proc->state, memory_order_relaxed);
 
-    return info->si_value.sival_ptr == proc && (state & WEFT__KILLED) != 0 && (proc->flags & WEFT__ENDS) == 0 &&
+    return (state & WEFT__KILLED) != 0 && (proc->flags & WEFT__ENDS) == 0 &&
            weft__state_serial(state) == weft__pid_serial(proc->pid);
+}
+
+/* It could not be ended here. Most of its time may go by in calls that cannot be
+ * cut short: so look again soon, a good many times. */
+static void try_again(struct fault_thread *thread)
+{
+    struct itimerspec soon = {.it_value.tv_nsec = RETRY_NS};
+
+    if (thread->has_timer && thread->n_retries++ < RETRIES)
+        timer_settime(thread->timer, 0, &soon, NULL);
 }
 
 static void on_interrupt(int signo, siginfo_t *info, void *context)
@@ -340,10 +369,16 @@ static void on_interrupt(int signo, siginfo_t *info, void *context)
     struct fault_thread *thread = here->carrier != NULL ? here->carrier->faults : NULL;
     struct weft__proc *proc = thread != NULL && thread->recover == NULL ? process_here(here) : NULL;
 
-    if (info->si_code != SI_QUEUE || info->si_pid != getpid())
+    bool is_timer = info->si_code == SI_TIMER && thread != NULL && info->si_value.sival_ptr == thread;
+
+    if (!is_timer && (info->si_code != SI_QUEUE || info->si_pid != getpid())) {
         hand_on(signo, info, context);
-    else if (proc != NULL && is_wanted(proc, info))
-        (void)contain(thread, here, proc, signo, info, context);
+    } else if (proc != NULL && is_wanted(proc) && (is_timer || info->si_value.sival_ptr == proc)) {
+        if (!is_timer)
+            thread->n_retries = 0;
+        if (!contain(thread, here, proc, signo, info, context))
+            try_again(thread);
+    }
     errno = errno_before;
 }
 
