@@ -285,7 +285,7 @@ static void begin(struct weft__proc *proc, struct weft__runtime *runtime)
     proc->report = NULL;
     proc->arg = weft_none;
     proc->reason = weft_none;
-    proc->task_ref = 0;
+    atomic_store_explicit(&proc->task_ref, 0, memory_order_relaxed);
     proc->fiber.next = NULL;
     proc->fiber.stack = NULL;
     proc->fiber.is_sticky = 0;
@@ -333,7 +333,7 @@ static int tie(struct weft__proc *parent, struct weft__proc *child, const struct
             return WEFT_ENOMEM;
         bond->is_linked = spawn->options->link;
         child->flags |= spawn->options->link ? WEFT__IS_TASK | WEFT__PARENT_LINK : WEFT__IS_TASK;
-        child->task_ref = ref.bits;
+        atomic_store_explicit(&child->task_ref, ref.bits, memory_order_relaxed);
         *spawn->task_ref = ref;
     }
     return 0;
@@ -417,12 +417,13 @@ static void unmake(struct weft__runtime *runtime, struct weft__proc *parent, str
                    const struct weft__spawn *spawn)
 {
     struct weft__bond *bond = weft__bond_find(parent, child->pid.bits);
+    uint64_t task_ref = atomic_load_explicit(&child->task_ref, memory_order_relaxed);
 
     if (bond != NULL)
         weft__bond_remove(parent, bond);
     if (spawn->options->monitor != NULL && child->bonds.n > 0)
         weft__bond_each(child, forget_watcher, parent);
-    if (child->task_ref != 0 && (bond = weft__bond_find(parent, child->task_ref)) != NULL)
+    if (task_ref != 0 && (bond = weft__bond_find(parent, task_ref)) != NULL)
         weft__bond_remove(parent, bond);
     give_back(runtime, child);
 }

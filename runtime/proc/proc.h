@@ -144,7 +144,8 @@ struct weft__proc {
     };
     weft_term arg;                      /* of a function; in memory of the region */
     weft_term reason;                   /* DOOMED or ending: in memory of the region */
-    uint64_t task_ref;                  /* IS_TASK: the reference its owner knows */
+    _Atomic uint64_t task_ref;          /* IS_TASK: the reference its owner knows; relaxed, as
+                                         * it is atomic only for free slots' sake (table.c) */
     /* All zero in a free slot, but for the counter. */
     struct weft__owned *owned;          /* memory, keeps and defers, newest first */
     struct weft__region region;

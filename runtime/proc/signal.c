@@ -98,7 +98,7 @@ static void task_end(struct weft__proc *proc)
         proc->reason = root;
     }
     message->from = proc->pid.bits;
-    message->ref = proc->task_ref;
+    message->ref = atomic_load_explicit(&proc->task_ref, memory_order_relaxed);
     message->block.flags = has_value ? WEFT__HAS_VALUE : 0;
     send(proc->parent, message);
 }
@@ -119,7 +119,7 @@ static bool task_end_quick(struct weft__proc *proc)
         return false;
     message->root = proc->reason;
     message->from = proc->pid.bits;
-    message->ref = proc->task_ref;
+    message->ref = atomic_load_explicit(&proc->task_ref, memory_order_relaxed);
     message->block.flags = WEFT__HAS_VALUE;
     weft__message_post(here, owner, proc->parent, message, false);
     return true;

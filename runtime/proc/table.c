@@ -7,19 +7,50 @@
 
 #define OPEN_STEP 16384 /* slots made accessible at a time: 4 MiB */
 
-/* A batch is a list by fiber.next. Batches are linked through their first
- * slot's region, which a free slot does not use; late senders touch only the
- * inbox and the state. */
-_Static_assert(sizeof(ck_stack_entry_t) <= sizeof(struct weft__region), "a batch's link fits");
+/* A batch is a list by fiber.next. Batches wait in a stack: its head is the number
+ * of the newest one's first slot plus one, and above that the turn, which every
+ * change moves on, so that who comes late with an old head fails. 2^32 turns are
+ * hours of nothing but exchanged batches. The link is the first slot's task_ref,
+ * which a free slot does not use; late senders touch only the inbox and the state.
+ *
+ *   batches   acquire / release: a batch's slots are written, then offered; a pop
+ *             in between is an exchange and passes on what pushes before released
+ */
+#define TURN (UINT64_C(1) << 32)
 
-static ck_stack_entry_t *batch_entry(struct weft__proc *first)
+static uint64_t next_turn(uint64_t head, uint64_t first)
 {
-    return (ck_stack_entry_t *)(void *)&first->region;
+    return head / TURN * TURN + TURN + first;
 }
 
-static struct weft__proc *batch_first(ck_stack_entry_t *entry)
+static void batch_push(struct weft__table *table, struct weft__proc *first)
 {
-    return (struct weft__proc *)(void *)((char *)entry - offsetof(struct weft__proc, region));
+    uint64_t head = atomic_load_explicit(&table->batches, memory_order_relaxed);
+
+    do
+        /* Relaxed: offered by the head. */
+        atomic_store_explicit(&first->task_ref, head % TURN, memory_order_relaxed);
+    while (!atomic_compare_exchange_weak_explicit(
+        &table->batches, &head, next_turn(head, weft__table_slot(table, first) + UINT64_C(1)),
+        memory_order_release, memory_order_relaxed));
+}
+
+/* The first slot of a batch, or NULL. */
+static struct weft__proc *batch_pop(struct weft__table *table)
+{
+    uint64_t head = atomic_load_explicit(&table->batches, memory_order_acquire);
+    struct weft__proc *first;
+    uint64_t next;
+
+    do {
+        if (head % TURN == 0)
+            return NULL;
+        first = &table->base[head % TURN - 1];
+        /* Relaxed: somebody else's by now, perhaps; then the exchange fails. */
+        next = atomic_load_explicit(&first->task_ref, memory_order_relaxed);
+    } while (!atomic_compare_exchange_weak_explicit(&table->batches, &head, next_turn(head, next % TURN),
+                                                    memory_order_acquire, memory_order_acquire));
+    return first;
 }
 
 int weft__table_init(struct weft__table *table, size_t max, uint32_t n_workers)
@@ -35,7 +66,7 @@ int weft__table_init(struct weft__table *table, size_t max, uint32_t n_workers)
     if (base == MAP_FAILED)
         return WEFT_ENOMEM;
     table->base = base;
-    ck_stack_init(&table->batches);
+    atomic_init(&table->batches, 0);
     pthread_mutex_init(&table->lock, NULL);
     return 0;
 }
@@ -79,11 +110,10 @@ static struct weft__proc *cut_batch(struct weft__table *table, uint32_t *n)
 
 static bool refill(struct weft__table *table, struct weft__slots *slots)
 {
-    ck_stack_entry_t *entry = ck_stack_pop_upmc(&table->batches);
+    struct weft__proc *first = batch_pop(table);
 
-    if (entry != NULL) {
-        slots->first = batch_first(entry);
-        *entry = (ck_stack_entry_t){0}; /* a free slot is clean */
+    if (first != NULL) {
+        slots->first = first;
         slots->n = table->batch;
         return true;
     }
@@ -110,7 +140,7 @@ static void shed(struct weft__table *table, struct weft__slots *slots)
     slots->first = next_free(last);
     slots->n -= table->batch;
     last->fiber.next = NULL;
-    ck_stack_push_upmc(&table->batches, batch_entry(first));
+    batch_push(table, first);
 }
 
 static struct weft__proc *take(struct weft__table *table, struct weft__slots *slots)

@@ -7,7 +7,7 @@
  *
  * A worker keeps free slots of its own, newest first, so that the next process
  * gets memory that is in the cache and on its node; too many or too few are
- * moved in batches, by way of one stack without locks (ck_stack).
+ * moved in batches, by way of one stack without locks.
  *
  * Invariant: a slot is never used, in a worker's list, in a batch, retired, or
  *            a process's.
@@ -16,7 +16,6 @@
 #ifndef WEFT_PROC_TABLE_H
 #define WEFT_PROC_TABLE_H
 
-#include <ck_stack.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -25,9 +24,10 @@
 
 #define WEFT__SLOT_BATCH_MAX 64
 
-/* A worker's own, and what it counts. */
+/* A worker's own, and what it counts. In a cache line of its own: it is written
+ * at each begin and end. */
 struct weft__slots {
-    struct weft__proc *first;
+    _Alignas(64) struct weft__proc *first;
     uint32_t n;
     /* By its worker; read by anyone: begun less ended here, so only the sum
      * over all means something. */
@@ -43,7 +43,7 @@ struct weft__table {
                                   * so that workers cannot hoard them */
     /* By anyone. */
     _Alignas(64) _Atomic size_t n_used; /* slots ever used; below are readable */
-    ck_stack_t batches;          /* full batches of free slots */
+    _Alignas(64) _Atomic uint64_t batches;    /* full batches of free slots: a stack, see table.c */
     pthread_mutex_t lock;        /* guards growth and `shared` */
     size_t n_open;               /* slots made accessible */
     struct weft__slots shared;   /* what threads without a worker use */

@@ -119,7 +119,13 @@ static weft_task unpack(weft_term term)
 /* Has the task's end come? Waits for it without awaiting. */
 static void let_end(weft_task task)
 {
+    int64_t until = now_ms() + BOUND_MS;
+
     await_end(task.pid);
+    /* Who asks about a task in its last moment is told so before the task's own
+     * words come. */
+    while (weft_message_queue_len() == 0 && now_ms() < until)
+        weft_receive(A(nothing_but_a_look), 0, NULL);
 }
 
 /* -- starting --------------------------------------------------------------------- */
