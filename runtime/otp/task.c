@@ -334,7 +334,7 @@ static void tell_long_wait(struct weft__proc *proc, int64_t began_ns)
 {
     int64_t ms = (weft__clock_ns() - began_ns) / WEFT__NS_PER_MS;
 
-    if (proc->fiber.kind == WEFT__PROC_HANDLER && ms > 1000)
+    if (weft__proc_is_callback(proc) && ms > 1000)
         weft_log_warning("a server waited %lld ms for a task: its callers waited too; "
                          "start the task and handle its {ref, value} as a message",
                          (long long)ms);

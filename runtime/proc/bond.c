@@ -4,6 +4,7 @@
 
 #include "base/here.h"
 #include "base/slab.h"
+#include "proc/message.h"
 #include "proc/proc.h"
 
 #define LIST_MAX 6        /* bonds in the one list before there are buckets */
@@ -161,6 +162,8 @@ void weft__bond_each(struct weft__proc *proc,
 static void free_bond(struct weft__proc *proc, struct weft__bond *bond, void *arg)
 {
     (void)proc;
+    if (bond->kind == WEFT__BOND_REPLY && bond->message != NULL)
+        weft__message_free(bond->message); /* it came too late for who waited */
     weft__slab_free(arg, bond, sizeof *bond);
 }
 

@@ -23,7 +23,8 @@ enum weft__bond_kind {
     WEFT__BOND_ALIAS,   /* key: ref; alias */
     WEFT__BOND_TASK,    /* key: ref; peer is a task of this process: a monitor
                          * whose end carries the result, and its link */
-    WEFT__BOND_REPLY    /* key: ref; this process waits for one REPLY */
+    WEFT__BOND_REPLY,   /* key: ref; this process waits for one REPLY of peer */
+    WEFT__BOND_CALLER   /* key: ref; peer waits for a REPLY of this process */
 };
 
 struct weft__bond {
@@ -76,6 +77,31 @@ weft_ref weft__make_ref(struct weft__proc *proc);
 void weft__exit_signal(struct weft__proc *proc, weft_pid to, weft_term reason);
 /* Take the queued {:EXIT, peer, _} out of the mailbox and free it; false: none. */
 bool weft__flush_exit(struct weft__proc *proc, weft_pid peer);
+
+/* -- calls ------------------------------------------------------------------------------
+ *
+ * The caller has a REPLY bond, whose key is the reference that the request
+ * carries; the server owes an answer. While the request waits in the mailbox,
+ * or is being handled, nothing but itself says so: when the server ends, it is
+ * answered with the reason (signal.c; weft__behaviour.ended). A server that
+ * puts the answer off has a CALLER bond from then on, told at its end as well.
+ *
+ * Such a bond must go when the caller stops waiting otherwise than by an answer
+ * of that server (time out, end, an answer by a third process). It then first
+ * makes a newer reference and then sends SIGNAL_CALL_OVER. The server adds the
+ * bond only when weft__waits_for says yes:
+ *
+ *     the signal was drained before   the reference was newer before: it says no
+ *     the signal comes later          it takes the bond away
+ */
+
+/* Is `ref` the newest reference of the process whose slot made it? A caller
+ * makes none while it waits. Of any process; never switches. */
+bool weft__waits_for(uint64_t ref);
+
+/* The call that `bond` stands for is over without the peer's answer: tell the
+ * peer. The bond stays. */
+void weft__call_over(struct weft__proc *proc, struct weft__bond *bond);
 
 /* -- tasks ------------------------------------------------------------------------------
  *

@@ -60,7 +60,7 @@ void weft__catch_throw(struct weft__proc *proc, weft_term reason)
     here = proc->extra->catcher;
     if (proc->wait != NULL)
         weft__wait_end(proc->wait);
-    proc->flags &= ~(uint32_t)WEFT__WAITS;
+    proc->flags &= ~(uint32_t)(WEFT__WAITS | WEFT__FAULTED);
     proc->extra->catcher = here->outer;
     /* Scopes within lie in frames that are dropped; their memory goes with this
      * one, the reason's too. */

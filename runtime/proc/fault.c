@@ -156,6 +156,7 @@ static void end_faulted(void *arg)
     struct weft__proc *proc = weft__here()->proc;
 
     forget_its_state();
+    proc->flags |= WEFT__FAULTED;
     weft__proc_crash(proc, weft__fault_reason(&thread->fault));
 }
 

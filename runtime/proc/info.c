@@ -49,7 +49,7 @@ static weft_term peers(struct weft__proc *proc, enum weft__bond_kind kind)
 static bool waits(const struct weft__proc *proc)
 {
     return (proc->flags & WEFT__WAITS) != 0 ||
-           (proc->fiber.kind == WEFT__PROC_HANDLER && proc->region.scope == NULL);
+           (weft__proc_is_callback(proc) && proc->region.scope == NULL);
 }
 
 static weft_term one(struct weft__proc *proc, weft_atom item)

@@ -48,6 +48,11 @@ static void tell_bond(struct weft__proc *proc, struct weft__bond *bond, void *ar
 
     if (kind == WEFT__BOND_LINK && bond->kind == WEFT__BOND_TASK && bond->is_linked && !bond->is_done)
         weft__signal_exit_by_link(proc, weft__term(bond->peer));
+    /* Who waits for this process hears with those who watch it. */
+    if (kind == WEFT__BOND_WATCHER && bond->kind == WEFT__BOND_CALLER)
+        weft__signal_call_down(proc->pid, weft__term(bond->peer), bond->key, proc->reason);
+    if (kind == WEFT__BOND_MONITOR && bond->kind == WEFT__BOND_REPLY && !bond->is_done)
+        weft__call_over(proc, bond);
     if (bond->kind != kind)
         return;
     switch (kind) {
@@ -138,6 +143,10 @@ WEFT__GATE void weft__life_end(struct weft__proc *proc, weft_term reason)
         weft__signal_task_end(proc);
     tell(proc, WEFT__BOND_WATCHER);
     tell(proc, WEFT__BOND_MONITOR);
+    if (proc->fiber.kind == WEFT__PROC_SERVER) {
+        proc->entry.behaviour->ended(proc);
+        weft__signal_drop_mailbox(proc);
+    }
 
     if (proc->fiber.is_sticky)
         weft__worker_add_sticky(runtime->sched->workers[proc->fiber.home], -1);
@@ -227,6 +236,10 @@ WEFT__GATE static void end_abandoned(void *arg)
 {
     struct weft__proc *proc = arg;
 
+    if (proc->fiber.kind == WEFT__PROC_SERVER && (proc->flags & WEFT__ENDS) == 0) {
+        proc->entry.behaviour->left(proc);
+        return;
+    }
     weft__life_end(proc, proc->reason);
     weft__proc_leave();
 }
@@ -374,7 +387,11 @@ static int fill(struct weft__proc *parent, struct weft__proc *child, const struc
     child->fiber.is_sticky = options->sticky;
     if (__builtin_expect(options->stack_size > 0, 0))
         child->fiber.stack_class = (uint8_t)weft__stack_class_for(options->stack_size);
-    if (spawn->kind == WEFT__PROC_HANDLER) {
+    if (spawn->kind == WEFT__PROC_SERVER) {
+        child->entry.behaviour = spawn->behaviour;
+        child->fiber.run = spawn->behaviour->run;
+        child->state_of_handler = spawn->state;
+    } else if (spawn->kind == WEFT__PROC_HANDLER) {
         child->entry.handler = spawn->handler;
         child->fiber.run = run_handler;
         child->state_of_handler = spawn->state;
@@ -387,6 +404,8 @@ static int fill(struct weft__proc *parent, struct weft__proc *child, const struc
     } else {
         child->entry.fn = spawn->fn;
         child->fiber.run = run_function;
+    }
+    if (spawn->kind != WEFT__PROC_HANDLER) {
         code = copy_arg(child, spawn->arg);
         if (__builtin_expect(code != 0, 0))
             return code;
@@ -454,6 +473,9 @@ weft_pid weft__proc_spawn(struct weft__proc *parent, const struct weft__spawn *s
     /* A handler with no mail has nothing to run: it is born waiting. */
     if (spawn->kind == WEFT__PROC_HANDLER && weft__proc_commit_park(child, true))
         return pid;
-    weft__fiber_ready_new(runtime->sched, worker, &child->fiber);
+    if (spawn->kind == WEFT__PROC_SERVER) /* who starts it waits for it at once */
+        weft__fiber_ready(runtime->sched, &child->fiber, WEFT__READY_NEXT);
+    else
+        weft__fiber_ready_new(runtime->sched, worker, &child->fiber);
     return pid;
 }

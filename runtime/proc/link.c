@@ -25,12 +25,34 @@ static struct weft__bond *add(struct weft__proc *proc, enum weft__bond_kind kind
 
 weft_ref weft__make_ref(struct weft__proc *proc)
 {
-    weft_ref ref = weft__ref_make(weft__pid_slot(proc->pid), ++proc->ref_counter);
+    /* Relaxed: one writer; who reads it learns the rest from a signal (bond.h). */
+    uint64_t counter = atomic_load_explicit(&proc->ref_counter, memory_order_relaxed) + 1;
+    weft_ref ref = weft__ref_make(weft__pid_slot(proc->pid), counter);
+
+    atomic_store_explicit(&proc->ref_counter, counter, memory_order_relaxed);
 
     /* What is in the mailbox now is older than the reference: a receive that
      * asks for it may begin after that. */
     proc->mailbox.mark = proc->mailbox.last;
     return ref;
+}
+
+bool weft__waits_for(uint64_t ref)
+{
+    struct weft__proc *proc = weft__table_at(&weft__runtime()->table, weft__ref_slot(weft__term(ref)));
+    uint64_t mask = (UINT64_C(1) << WEFT__COUNTER_BITS) - 1;
+
+    if (proc == NULL)
+        return false;
+    /* Relaxed: a signal that was drained brought what was written before it. */
+    return (atomic_load_explicit(&proc->ref_counter, memory_order_relaxed) & mask) ==
+           weft__ref_counter(weft__term(ref));
+}
+
+void weft__call_over(struct weft__proc *proc, struct weft__bond *bond)
+{
+    weft__make_ref(proc); /* first: see bond.h */
+    weft__signal_call_over(proc, weft__term(bond->peer), bond->key);
 }
 
 weft_ref weft_make_ref(void)

@@ -171,7 +171,8 @@ static weft_term keep_for_guest(struct weft__message *message, weft_term pattern
 /* Does the pattern ask for the newest reference, to which the mark belongs? */
 static bool asks_for_mark(struct weft__proc *proc, weft_term pattern)
 {
-    weft_ref newest = weft__ref_make(weft__pid_slot(proc->pid), proc->ref_counter);
+    weft_ref newest = weft__ref_make(weft__pid_slot(proc->pid), 
+                                    atomic_load_explicit(&proc->ref_counter, memory_order_relaxed));
     weft_term *elements;
 
     if (proc->mailbox.mark == NULL || weft__box_kind(pattern) != WEFT__BOX_TUPLE)
@@ -215,7 +216,7 @@ static struct weft__message *find(struct weft__proc *proc, struct weft__message 
                 at = plain;
                 continue;
             }
-        } else if (weft_match_term(at->root, pattern)) {
+        } else if (!weft__is_request(at) && weft_match_term(at->root, pattern)) {
             return at;
         }
         at = weft__message_next(at);

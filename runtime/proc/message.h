@@ -22,6 +22,9 @@ enum weft__message_kind {
     WEFT__MESSAGE,          /* root */
     WEFT__MESSAGE_ALIAS,    /* root, by way of the alias `ref` */
     WEFT__MESSAGE_REPLY,    /* root, for whoever waits for `ref`: dropped when nobody does */
+    WEFT__MESSAGE_CALL,     /* root: a request of `from`, who waits for a REPLY to `ref` */
+    WEFT__MESSAGE_SYSTEM,   /* the same, for the behaviour and not for its callbacks */
+    WEFT__MESSAGE_CAST,     /* root: a request that wants no answer */
     WEFT__MESSAGE_TASK,     /* in a mailbox: the end of a task nobody has awaited yet; see task bonds */
     WEFT__SIGNAL_EXIT,      /* root {:EXIT, from, reason}; from: ref; flags */
     WEFT__SIGNAL_LINK,      /* from */
@@ -31,13 +34,15 @@ enum weft__message_kind {
     WEFT__SIGNAL_DOWN,      /* root {:DOWN, ref, :process, from, reason}; ref */
     WEFT__SIGNAL_INFO,      /* from asks item root; answer is a REPLY to ref */
     WEFT__SIGNAL_TASK_END,  /* ref; from the task; root: its result, or its reason */
+    WEFT__SIGNAL_CALL_OVER  /* ref: who made that call waits no more */
 };
 /* block.flags */
 enum {
     WEFT__BY_LINK = 1,      /* EXIT: from a link, not from weft_exit_signal */
     WEFT__HAS_VALUE = 2,    /* TASK_END: root is the result; else the reason it ended with */
     WEFT__IS_EXIT = 4,      /* MESSAGE: an exit signal that was trapped */
-    WEFT__IS_DOWN = 8       /* DOWN, and the MESSAGE it becomes */
+    WEFT__IS_DOWN = 8,      /* DOWN, and the MESSAGE it becomes */
+    WEFT__NO_ANSWER = 16    /* REPLY: root is why there is none, and will be none */
 };
 
 struct weft__message {
@@ -109,6 +114,18 @@ static inline void weft__message_free(struct weft__message *message)
 static inline void weft__message_free_to(struct weft__cache *cache, struct weft__message *message)
 {
     weft__block_free_to(cache, &message->block);
+}
+
+/* A call, a cast or a system request: in the mailbox of a server, where no
+ * receive sees it. */
+static inline bool weft__is_request(const struct weft__message *message)
+{
+    return message->block.kind >= WEFT__MESSAGE_CALL && message->block.kind <= WEFT__MESSAGE_CAST;
+}
+/* One that somebody waits for. */
+static inline bool weft__wants_reply(const struct weft__message *message)
+{
+    return message->block.kind == WEFT__MESSAGE_CALL || message->block.kind == WEFT__MESSAGE_SYSTEM;
 }
 
 /* Put it in the inbox of `to`, which its pid names, and wake it when it must

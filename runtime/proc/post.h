@@ -60,6 +60,19 @@ static inline bool weft__message_hand_over(struct weft__here *here, struct weft_
     return true;
 }
 
+/* Take a process that waits for mail: nothing is in its inbox, and until the caller
+ * makes it ready it is the caller's, who may do what its drain would. Another one
+ * may live there by now. */
+static inline bool weft__proc_take_waiting(struct weft__proc *proc)
+{
+    struct weft__message *mark = WEFT__WAITS_FOR_MAIL;
+
+    /* Relaxed: a guess, checked by the exchange. Seq_cst, as in hand_over. */
+    return atomic_load_explicit(&proc->inbox, memory_order_relaxed) == mark &&
+           atomic_compare_exchange_strong_explicit(&proc->inbox, &mark, NULL, memory_order_seq_cst,
+                                                   memory_order_relaxed);
+}
+
 /* The message goes to a process that is busy: many may come to lie there, and
  * who takes them walks from one to the next, perhaps on another core. `from`,
  * which a plain message does not need, says what to prefetch on that walk. */

@@ -103,6 +103,7 @@ static inline uint64_t weft__state_serial(uint64_t state) { return state >> WEFT
 enum weft__proc_kind {
     WEFT__PROC_FUNCTION, /* runs fn(arg) once */
     WEFT__PROC_HANDLER,  /* runs handler(state, message) for each message */
+    WEFT__PROC_SERVER,   /* runs as its behaviour does, and takes requests */
     WEFT__PROC_GUEST     /* a foreign thread */
 };
 
@@ -117,7 +118,21 @@ enum {
     WEFT__PARENT_LINK = 128,  /* of a task: linked with its parent, without a bond */
     WEFT__WAITS = 64,         /* inside a wait: what process_info calls waiting */
     WEFT__LIMITED = 256,      /* its memory has a limit: see limit.h */
+    WEFT__FAULTED = 512,      /* its code was left at a fault: what it was changing may be half written */
     WEFT__FOREIGN_ONE = 1 << 16 /* from here up: how many foreign locks it says it holds */
+};
+
+/* What a higher room makes of a process that holds no stack between messages,
+ * and keeps in state_of_handler. */
+struct weft__behaviour {
+    /* Run it at a stack's base, as fiber.run; it has something to do. */
+    void (*run)(struct weft__fiber *fiber);
+    /* It left its frames with an exit, proc->reason; called on another stack, in
+     * the process: weft__life_end ends it, weft__fiber_ready lets it go on. */
+    void (*left)(struct weft__proc *proc);
+    /* It ends, with proc->reason: tell who waits for an answer, and give back
+     * what state_of_handler points to. Never switches. */
+    void (*ended)(struct weft__proc *proc);
 };
 
 struct weft__proc {
@@ -136,6 +151,7 @@ struct weft__proc {
     union {
         weft_fn *fn;
         weft_handler_fn *handler;
+        const struct weft__behaviour *behaviour;
     } entry;
     union {
         void *state_of_handler;
@@ -160,7 +176,8 @@ struct weft__proc {
         struct weft__bond *one_list;
         uint32_t n, n_buckets;
     } bonds;
-    uint64_t ref_counter;               /* never goes back, over all serials */
+    _Atomic uint64_t ref_counter;       /* never goes back, over all serials. Others read it:
+                                         * see weft__waits_for in bond.h */
     /* By anyone: newest first; or WAITS_FOR_MAIL. In another cache line than what
      * a process that receives looks at: its senders may be on other cores. */
     _Atomic(struct weft__message *) inbox;
@@ -184,8 +201,9 @@ struct weft__spawn {
     enum weft__proc_kind kind;
     weft_fn *fn;
     weft_handler_fn *handler;
+    const struct weft__behaviour *behaviour; /* of a server */
     void *state;
-    weft_term arg;                      /* copied; weft_none: none */
+    weft_term arg;                      /* copied; weft_none: none; of a function or a server */
     const struct weft_spawn_options *options; /* complete */
     const char *call;                   /* the public function, for reasons */
     bool is_task;                       /* the caller keeps a task bond */
@@ -241,6 +259,12 @@ static inline struct weft__proc *weft__proc_need_parkable_on(struct weft__here *
 static inline struct weft__proc *weft__proc_need_parkable(const char *call)
 {
     return weft__proc_need_parkable_on(weft__here(), call);
+}
+
+/* Does it hold no stack between two messages? */
+static inline bool weft__proc_is_callback(const struct weft__proc *proc)
+{
+    return proc->fiber.kind == WEFT__PROC_HANDLER || proc->fiber.kind == WEFT__PROC_SERVER;
 }
 
 /* The live process of a pid, for those who check its serial themselves: the

@@ -150,8 +150,9 @@ WEFT__GATE void *weft_blocking(void *(*fn)(void *arg), void *arg)
 
 void weft__proc_crash(struct weft__proc *proc, weft_term reason)
 {
-    /* A task reports its own end; what is caught, who caught it. */
-    if (!weft__catch_is_open(proc) && (proc->fiber.kind != WEFT__PROC_FUNCTION || proc->report == NULL))
+    /* A task and a server report their own ends; what is caught, who caught it. */
+    if (!weft__catch_is_open(proc) && proc->fiber.kind != WEFT__PROC_SERVER &&
+        (proc->fiber.kind != WEFT__PROC_FUNCTION || proc->report == NULL))
         weft__log_report(WEFT_LOG_ERROR, "process crashed",
                          weft_list(weft_tuple(WEFT_ATOM("pid"), proc->pid),
                                    weft_tuple(WEFT_ATOM("reason"), reason)));

@@ -190,6 +190,21 @@ void weft__signal_reply(struct weft__proc *proc, weft_pid to, uint64_t ref, weft
     send(to, message);
 }
 
+void weft__signal_call_over(struct weft__proc *proc, weft_pid to, uint64_t ref)
+{
+    send_plain(proc, to, WEFT__SIGNAL_CALL_OVER, ref);
+}
+
+void weft__signal_call_down(weft_pid from, weft_pid to, uint64_t ref, weft_term reason)
+{
+    struct weft__message *message = signal_new(WEFT__MESSAGE_REPLY, reason);
+
+    message->from = from.bits;
+    message->ref = ref;
+    message->block.flags = WEFT__NO_ANSWER;
+    send(to, message);
+}
+
 void weft__signal_noproc_exit(struct weft__proc *proc, weft_pid peer)
 {
     weft__message_send(proc, proc->pid, exit_new(peer, WEFT_ATOM("noproc"), true));
@@ -212,6 +227,10 @@ static void drop(struct weft__message *message, weft_term reason)
         break;
     case WEFT__SIGNAL_MONITOR:
         send(from, down_new(to, message->ref, reason));
+        break;
+    case WEFT__MESSAGE_CALL:
+    case WEFT__MESSAGE_SYSTEM:
+        weft__signal_call_down(to, from, message->ref, reason);
         break;
     case WEFT__SIGNAL_INFO: {
         struct weft__message *reply = signal_new(WEFT__MESSAGE_REPLY, weft_none);
@@ -284,6 +303,18 @@ void weft__signal_drop_inbox(struct weft__proc *proc)
         next = weft__message_next(message);
         drop(message, message->to == proc->pid.bits ? reason : WEFT_ATOM("noproc"));
     }
+}
+
+void weft__signal_drop_mailbox(struct weft__proc *proc)
+{
+    struct weft__message *message, *next;
+
+    for (message = proc->mailbox.first; message != NULL; message = next) {
+        next = weft__message_next(message);
+        drop(message, proc->reason);
+    }
+    proc->mailbox.first = proc->mailbox.last = proc->mailbox.mark = NULL;
+    proc->n_messages = 0;
 }
 
 /* -- acting on them -------------------------------------------------------------------------- */
@@ -436,7 +467,7 @@ static void on_info(struct weft__proc *proc, struct weft__message *message)
     weft__message_free(message);
 }
 
-static void on_reply(struct weft__proc *proc, struct weft__message *message)
+void weft__signal_take_reply(struct weft__proc *proc, struct weft__message *message)
 {
     struct weft__bond *bond = weft__bond_find(proc, message->ref);
 
@@ -446,6 +477,41 @@ static void on_reply(struct weft__proc *proc, struct weft__message *message)
     }
     bond->is_done = true;
     bond->message = message;
+}
+
+/* To a server a request stays what it is; another process finds a plain
+ * message: {:"$gen_call", from, request}, {:"$gen_cast", request}, {:system,
+ * from, request}. */
+static void on_request(struct weft__proc *proc, struct weft__message *message)
+{
+    weft_term from = weft__term(message->ref);
+    weft_term call[3] = {WEFT_ATOM("$gen_call"), from, message->root};
+    weft_term system[3] = {WEFT_ATOM("system"), from, message->root};
+    weft_term cast[2] = {WEFT_ATOM("$gen_cast"), message->root};
+    enum weft__message_kind kind = message->block.kind;
+    struct weft__message *plain;
+
+    if (proc->fiber.kind == WEFT__PROC_SERVER) {
+        weft__mailbox_append(proc, message);
+        return;
+    }
+    if (weft__wants_reply(message) && weft__waits_for(message->ref))
+        while (weft__bond_add(proc, WEFT__BOND_CALLER, message->ref, message->from) == NULL)
+            sched_yield();
+    plain = signal_tuple(WEFT__MESSAGE, kind == WEFT__MESSAGE_CALL ? call : kind == WEFT__MESSAGE_CAST ? cast : system,
+                         kind == WEFT__MESSAGE_CAST ? 2 : 3);
+    plain->to = message->to;
+    weft__mailbox_append(proc, plain);
+    weft__message_free(message);
+}
+
+static void on_call_over(struct weft__proc *proc, struct weft__message *message)
+{
+    struct weft__bond *bond = weft__bond_find(proc, message->ref);
+
+    if (bond != NULL && bond->kind == WEFT__BOND_CALLER)
+        weft__bond_remove(proc, bond);
+    weft__message_free(message);
 }
 
 /* The link part of a task's end. is_quiet: no {:EXIT, ...} for one that traps. */
@@ -512,7 +578,12 @@ static void act(struct weft__proc *proc, struct weft__message *message)
         on_alias(proc, message);
         break;
     case WEFT__MESSAGE_REPLY:
-        on_reply(proc, message);
+        weft__signal_take_reply(proc, message);
+        break;
+    case WEFT__MESSAGE_CALL:
+    case WEFT__MESSAGE_SYSTEM:
+    case WEFT__MESSAGE_CAST:
+        on_request(proc, message);
         break;
     case WEFT__SIGNAL_EXIT:
         on_exit_signal(proc, message);
@@ -537,6 +608,9 @@ static void act(struct weft__proc *proc, struct weft__message *message)
         break;
     case WEFT__SIGNAL_TASK_END:
         on_task_end(proc, message);
+        break;
+    case WEFT__SIGNAL_CALL_OVER:
+        on_call_over(proc, message);
         break;
     }
 }

@@ -29,6 +29,17 @@ void weft__signal_reply(struct weft__proc *proc, weft_pid to, uint64_t ref, weft
 void weft__signal_noproc_exit(struct weft__proc *proc, weft_pid peer);
 void weft__signal_noproc_down(struct weft__proc *proc, weft_pid peer, uint64_t ref);
 
+void weft__signal_call_over(struct weft__proc *proc, weft_pid to, uint64_t ref);
+/* No answer to `ref` will come from `from`, for that reason. */
+void weft__signal_call_down(weft_pid from, weft_pid to, uint64_t ref, weft_term reason);
+
+/* An answer has come: to the bond that waits for it, or freed. By the process, or
+ * by who has it while it waits. */
+void weft__signal_take_reply(struct weft__proc *proc, struct weft__message *message);
+
+/* ENDING: answer the requests in the mailbox, free all of it. */
+void weft__signal_drop_mailbox(struct weft__proc *proc);
+
 /* ENDING: take what is left in the inbox, answer what wants an answer, free it. */
 void weft__signal_drop_inbox(struct weft__proc *proc);
 
