@@ -15,5 +15,8 @@
 #include "weft/log.h"
 #include "weft/child.h"
 #include "weft/task.h"
+#include "weft/gen_server.h"
+#include "weft/sys.h"
+#include "weft/agent.h"
 
 #endif

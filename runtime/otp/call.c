@@ -1,0 +1,315 @@
+#include "otp/call.h"
+
+#include <sched.h>
+
+#include "base/here.h"
+#include "otp/task.h"
+#include "proc/post.h"
+#include "proc/runtime.h"
+#include "proc/signal.h"
+#include "term/atom.h"
+#include "weft/error.h"
+#include "weft/log.h"
+
+const struct weft__via *weft__via;
+
+/* -- who is meant -------------------------------------------------------------------- */
+
+static bool is_via(weft_term name)
+{
+    return weft__is_tuple(name) && weft__box_size(name) == 3 &&
+           weft__box_terms(name)[0].bits == WEFT_ATOM("via").bits;
+}
+
+bool weft__is_name(weft_term name)
+{
+    return weft_is_atom(name) ? !weft_is_bool(name) && name.bits != WEFT__A(nil).bits &&
+                                    name.bits != WEFT__A(undefined).bits
+                              : is_via(name);
+}
+
+bool weft__server_find(const char *call, weft_server server, weft_pid *pid, weft_term *mistake)
+{
+    char text[160];
+
+    if (__builtin_expect(weft_is_pid(server), 1)) {
+        *pid = server;
+        return true;
+    }
+    if (weft_is_atom(server)) {
+        *pid = weft_whereis(server);
+        return true;
+    }
+    if (is_via(server)) {
+        weft_term *part = weft__box_terms(server);
+
+        *pid = weft__via != NULL ? weft__via->whereis(part[1], part[2]) : weft_none;
+        return true;
+    }
+    weft_inspect_to(text, sizeof text, server);
+    *mistake = weft__task_mistake(call, "%s names no server: a pid, a registered atom or "
+                                  "weft_via(registry, key) does", text);
+    return false;
+}
+
+int weft__server_register(weft_term name, weft_pid *holder)
+{
+    weft_pid self = weft_self();
+    int code;
+
+    *holder = weft_none;
+    if (is_via(name)) {
+        weft_term *part = weft__box_terms(name);
+
+        return weft__via != NULL ? weft__via->register_self(part[1], part[2], holder) : WEFT_ENOENT;
+    }
+    do {
+        code = weft_try_register(name, self);
+        if (code != WEFT_EALREADY)
+            return code;
+        *holder = weft_whereis(name);
+    } while (weft_is_none(*holder)); /* it is gone: the name is free */
+    return code;
+}
+
+/* -- asking ---------------------------------------------------------------------------- */
+
+struct weft__bond *weft__call_begin(struct weft__proc *proc, weft_pid peer)
+{
+    weft_ref ref = weft__make_ref(proc);
+
+    return weft__bond_add(proc, WEFT__BOND_REPLY, ref.bits, peer.bits);
+}
+
+bool weft__call_wait(struct weft__proc *proc, struct weft__bond *bond, int64_t timeout_ms)
+{
+    struct weft__wait wait;
+    bool has_time = true;
+
+    weft__wait_begin(&wait, proc, timeout_ms);
+    for (;;) {
+        if (weft__proc_has_inbox(proc))
+            weft__proc_drain(proc);
+        weft__proc_obey(proc);
+        if (bond->is_done || !has_time)
+            break;
+        has_time = weft__wait_once(&wait, true);
+    }
+    weft__wait_end(&wait);
+    return bond->is_done;
+}
+
+enum weft__call_outcome weft__call_end(struct weft__proc *proc, struct weft__bond *bond, weft_term *out)
+{
+    struct weft__message *reply = bond->message;
+    bool is_answer;
+
+    /* Only an answer of the peer's own settles it there. */
+    if (!bond->is_done || reply->from != bond->peer)
+        weft__call_over(proc, bond);
+    bond->message = NULL;
+    weft__bond_remove(proc, bond);
+    if (reply == NULL) {
+        *out = WEFT__A(timeout);
+        return WEFT__TIMED_OUT;
+    }
+    is_answer = (reply->block.flags & WEFT__NO_ANSWER) == 0;
+    *out = weft__task_adopt(proc, &reply->block, reply->root);
+    return is_answer ? WEFT__ANSWERED : WEFT__ENDED;
+}
+
+bool weft__post_request(struct weft__here *here, struct weft__proc *peer, weft_pid pid,
+                        struct weft__message *message)
+{
+    if (__builtin_expect(weft__proc_take_waiting(peer), 1)) {
+        /* What drain would do with it, while the server is this thread's. */
+        if (__builtin_expect(peer->fiber.kind == WEFT__PROC_SERVER && peer->pid.bits == pid.bits, 1)) {
+            message->to = pid.bits;
+            weft__mailbox_append(peer, message);
+            weft__proc_make_ready(here, peer);
+            return true;
+        }
+        weft__message_post(here, peer, pid, message, false);
+        weft__proc_make_ready(here, peer);
+    } else {
+        weft__message_post(here, peer, pid, message, false);
+    }
+    /* After the push: what is dropped later is answered by whoever drops it. */
+    return weft__proc_is_there(peer, pid);
+}
+
+/* Send the request: the bond of its answer, or NULL: nobody is there. */
+static struct weft__bond *send_request(struct weft__proc *proc, const char *call, weft_pid pid,
+                                       enum weft__message_kind kind, weft_term request)
+{
+    struct weft__proc *peer = weft__proc_slot(pid);
+    struct weft__copy_refusal refusal;
+    struct weft__message *message;
+    struct weft__bond *bond;
+
+    if (peer == NULL || !weft__proc_is_there(peer, pid))
+        return NULL;
+    message = weft__message_new(kind, request, &refusal);
+    bond = message != NULL ? weft__call_begin(proc, pid) : NULL;
+    if (__builtin_expect(bond == NULL, 0))
+        weft__proc_system_limit(call, "no memory for a request");
+    message->from = proc->pid.bits;
+    message->ref = bond->key;
+    if (__builtin_expect(weft__post_request(weft__here(), peer, pid, message), 1))
+        return bond;
+    /* Whoever drops it may answer too: to a reference nobody waits for. */
+    weft__bond_remove(proc, bond);
+    return NULL;
+}
+
+/* A server that asks itself: in words, with what it was doing. GS-16 */
+static void tell_calling_self(const char *call, weft_term request)
+{
+    weft_log_error("%s: the process calls itself and would wait for itself for ever; the request is %s",
+                   call, weft_inspect(request));
+}
+
+enum weft__call_outcome weft__call(struct weft__proc *proc, const char *call, weft_server server,
+                                   enum weft__message_kind kind, weft_term request,
+                                   int64_t timeout_ms, weft_term *out)
+{
+    struct weft__bond *bond;
+    weft_pid pid;
+
+    if (!weft__server_find(call, server, &pid, out) || !weft__task_is_timeout(call, timeout_ms, out) ||
+        !weft__is_sendable(call, request, out))
+        return WEFT__MISTAKEN;
+    weft__proc_obey(proc);
+    if (__builtin_expect(pid.bits == proc->pid.bits, 0)) {
+        tell_calling_self(call, request);
+        *out = WEFT__A(calling_self);
+        return WEFT__ITSELF;
+    }
+    bond = send_request(proc, call, pid, kind, request);
+    if (__builtin_expect(bond == NULL, 0)) {
+        *out = WEFT__A(noproc);
+        return WEFT__NOBODY;
+    }
+    weft__call_wait(proc, bond, timeout_ms);
+    return weft__call_end(proc, bond, out);
+}
+
+weft_term weft__call_timeout_term(int64_t timeout_ms)
+{
+    return timeout_ms == WEFT_INFINITY ? WEFT__A(infinity) : weft_int(timeout_ms);
+}
+
+_Noreturn void weft__call_exit(struct weft__proc *proc, enum weft__call_outcome outcome, weft_term out,
+                               weft_atom module, weft_atom function, weft_term args)
+{
+    weft__proc_exit(proc, outcome == WEFT__MISTAKEN ? out : weft_tuple(out, weft_tuple(module, function, args)));
+}
+
+bool weft__is_sendable(const char *call, weft_term request, weft_term *mistake)
+{
+    struct weft__copy_refusal refusal = {WEFT__COPY_NONE, weft_none};
+
+    if (__builtin_expect(!weft_is_none(request) && weft__copy_size(request, &refusal) != WEFT__COPY_REFUSED, 1))
+        return true;
+    *mistake = weft__task_mistake(call, "the request cannot be sent: %s", weft__copy_words(&refusal));
+    return false;
+}
+
+/* -- answering --------------------------------------------------------------------------- */
+
+struct weft__message *weft__call_prepare(struct weft__proc *proc, const char *call, weft_ref from,
+                                         weft_term value, unsigned flags)
+{
+    struct weft__copy_refusal refusal = {WEFT__COPY_NONE, weft_none};
+    struct weft__message *message = NULL;
+
+    if (weft_is_none(value))
+        weft__copy_fail(call, &refusal);
+    /* As signals: an answer that is lost hangs somebody. */
+    while ((message = weft__message_new(WEFT__MESSAGE_REPLY, value, &refusal)) == NULL) {
+        if (refusal.problem != WEFT__COPY_OK)
+            weft__copy_fail(call, &refusal);
+        sched_yield();
+    }
+    message->from = proc->pid.bits;
+    message->ref = from.bits;
+    message->block.flags = (uint8_t)flags;
+    return message;
+}
+
+static void post_answer(struct weft__here *here, struct weft__proc *client, weft_pid pid,
+                        struct weft__message *message)
+{
+    if (!weft__proc_take_waiting(client)) {
+        weft__message_post(here, client, pid, message, false);
+        return;
+    }
+    weft__proc_prefetch_stack(client);
+    message->to = pid.bits;
+    weft__signal_take_reply(client, message);
+    weft__proc_make_ready(here, client);
+}
+
+/* To whoever lives in the slot that made the reference: only the one who waits for
+ * it takes it. */
+static void post(struct weft__message *message)
+{
+    uint32_t slot = weft__ref_slot(weft__term(message->ref));
+    struct weft__proc *client = weft__table_at(&weft__runtime()->table, slot);
+    weft_pid pid;
+
+    if (client != NULL) {
+        pid = weft__pid_make(slot, weft__state_serial(atomic_load_explicit(&client->state, memory_order_acquire)));
+        if (weft__proc_is_there(client, pid)) {
+            post_answer(weft__here(), client, pid, message);
+            return;
+        }
+    }
+    weft__message_free(message);
+}
+
+/* It owes that answer no more. */
+static void settle(struct weft__proc *proc, weft_ref from)
+{
+    struct weft__bond *bond;
+
+    if (proc->fiber.kind == WEFT__PROC_SERVER) {
+        struct weft__serving *serving = proc->state_of_handler;
+
+        if (serving->from.bits == from.bits) {
+            serving->from = weft_none;
+            return;
+        }
+    }
+    if (proc->bonds.n == 0)
+        return;
+    bond = weft__bond_find(proc, from.bits);
+    if (bond != NULL && bond->kind == WEFT__BOND_CALLER)
+        weft__bond_remove(proc, bond);
+}
+
+void weft__call_answer(struct weft__proc *proc, const char *call, weft_ref from, weft_term value)
+{
+    struct weft__message *message = weft__call_prepare(proc, call, from, value, 0);
+
+    settle(proc, from);
+    post(message);
+}
+
+void weft__serving_defer(struct weft__proc *proc, struct weft__serving *serving)
+{
+    if (weft__waits_for(serving->from.bits))
+        while (weft__bond_add(proc, WEFT__BOND_CALLER, serving->from.bits, serving->client.bits) == NULL)
+            sched_yield();
+    serving->from = weft_none;
+}
+
+void weft__serving_end(struct weft__proc *proc, struct weft__serving *serving)
+{
+    if (serving->answer != NULL)
+        post(serving->answer);
+    else if (!weft_is_none(serving->from))
+        weft__signal_call_down(proc->pid, serving->client, serving->from.bits, proc->reason);
+    serving->answer = NULL;
+    serving->from = weft_none;
+}

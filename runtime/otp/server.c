@@ -1,0 +1,476 @@
+/* server.c - the loop of a server: one message, one callback, its result.
+ *
+ * Whatever stands between a stack's base and a callback is a gate (base/code.h):
+ * a fault in the callback ends the server alone.
+ */
+#include "otp/server.h"
+
+#include <string.h>
+
+#include "base/code.h"
+#include "base/here.h"
+#include "base/slab.h"
+#include "otp/start.h"
+#include "otp/task.h"
+#include "proc/life.h"
+#include "proc/log.h"
+#include "proc/mailbox.h"
+#include "proc/runtime.h"
+#include "proc/signal.h"
+#include "term/atom.h"
+#include "term/region.h"
+#include "weft/error.h"
+
+/* Part of a gate: never a function of its own. */
+#define WEFT__GATE_PART __attribute__((always_inline)) inline
+
+/* -- the idle time-out --------------------------------------------------------------- */
+
+static void idle_fired(struct weft__timer *timer)
+{
+    struct weft__server_more *more = (struct weft__server_more *)(void *)timer; /* comes first */
+
+    /* Release, with the acquire in take_timeout: it is set before the wake. */
+    atomic_store_explicit(&more->is_over, true, memory_order_release);
+    weft__proc_unpark(more->pid);
+}
+
+struct weft__server_more *weft__server_more(struct weft__proc *proc, struct weft__server *server)
+{
+    struct weft__server_more *more = server->more;
+
+    if (more != NULL)
+        return more;
+    more = weft__slab_alloc(weft__here()->cache, sizeof *more);
+    if (more == NULL)
+        return NULL;
+    memset(more, 0, sizeof *more);
+    weft__timer_init(&more->timer, idle_fired);
+    more->pid = proc->pid;
+    more->timeout_ns = -1;
+    server->more = more;
+    return more;
+}
+
+static void disarm(struct weft__server_more *more)
+{
+    more->timeout_ns = -1;
+    if (!more->is_set)
+        return;
+    weft__wheel_cancel(&more->timer, 0); /* fired or not, it does not fire any more */
+    more->is_set = false;
+    atomic_store_explicit(&more->is_over, false, memory_order_relaxed);
+}
+
+static void arm(struct weft__proc *proc, struct weft__server *server, int64_t timeout_ms)
+{
+    struct weft__server_more *more = weft__server_more(proc, server);
+
+    if (more == NULL)
+        weft__proc_system_limit("weft_noreply", "no memory for a time-out");
+    more->timeout_ns = timeout_ms > INT64_MAX / 1000000 ? INT64_MAX : timeout_ms * 1000000;
+}
+
+/* Nothing is in the mailbox: is it time for handle_info(:timeout)? Sets the timer
+ * when it is wanted and not set. */
+static bool take_timeout(struct weft__server_more *more)
+{
+    if (more->is_set) {
+        if (!atomic_load_explicit(&more->is_over, memory_order_acquire))
+            return false;
+    } else if (more->timeout_ns > 0) {
+        more->is_set = true;
+        weft__wheel_add(&weft__here()->worker->wheel, &more->timer, more->timeout_ns);
+        return false;
+    } else if (more->timeout_ns < 0) {
+        return false;
+    }
+    disarm(more);
+    return true;
+}
+
+/* -- results --------------------------------------------------------------------------- */
+
+const char *weft__callback_name(enum weft__callback in)
+{
+    static const char *const names[] = {"init", "handle_call", "handle_cast", "handle_info",
+                                        "handle_continue", "a system request"};
+
+    return names[in];
+}
+
+/* {:bad_return_value, what} for a result that this callback may not give. */
+static weft_term bad_return(enum weft__callback in, const weft_result *result)
+{
+    static const char *const kinds[] = {"none", "ok", "ignore", "error", "reply", "noreply", "stop", "stop_reply"};
+    size_t kind = result->kind < sizeof kinds / sizeof *kinds ? result->kind : 0;
+    weft_term what = weft_tuple(weft_str(kinds[kind]), weft_str(weft__callback_name(in)));
+
+    if (kind == WEFT__RESULT_REPLY && !weft_is_none(result->term))
+        what = weft_tuple(WEFT__A(reply), result->term);
+    weft_log_error("%s returned %s, which it may not: %s", weft__callback_name(in),
+                   kind == 0 ? "no result" : kinds[kind],
+                   in == WEFT__IN_CALL ? "weft_reply, weft_noreply, weft_stop and weft_stop_reply are its results"
+                   : in == WEFT__IN_INIT ? "weft_init_ok, weft_init_ignore, weft_init_stop and weft_init_error are its results"
+                                         : "weft_noreply and weft_stop are its results");
+    return weft_tuple(WEFT_ATOM("bad_return_value"), what);
+}
+
+/* Is what it asks for next one thing at most? */
+static bool is_one_next(bool hibernate, weft_term then, int64_t timeout_ms)
+{
+    return timeout_ms >= 0 && hibernate + !weft_is_none(then) + (timeout_ms != INT64_MAX) <= 1;
+}
+
+static void set_next(struct weft__proc *proc, struct weft__server *server, weft_term then, int64_t timeout_ms)
+{
+    if (!weft_is_none(then))
+        server->then = weft_keep(then);
+    if (timeout_ms != INT64_MAX)
+        arm(proc, server, timeout_ms);
+}
+
+static void send_reply(struct weft__proc *proc, struct weft__server *server, weft_term value)
+{
+    if (weft_is_none(server->serving.from))
+        return; /* answered by the callback itself: the first one counts */
+    weft__call_answer(proc, "weft_reply", server->serving.from, value);
+    if (__builtin_expect(server->more != NULL && server->more->has_debug, 0))
+        weft__server_note(proc, server, WEFT__EVENT_OUT, value);
+}
+
+WEFT__GATE static enum weft__step stop(struct weft__proc *proc, struct weft__server *server, weft_term reason)
+{
+    weft__server_stop(proc, server, reason);
+    return WEFT__STEP_ENDED;
+}
+
+/* Do what the callback said. In its scope. */
+WEFT__GATE static enum weft__step apply(struct weft__proc *proc, struct weft__server *server, const weft_result *result)
+{
+    bool in_call = server->in == WEFT__IN_CALL;
+    struct weft__serving *serving = &server->serving;
+
+    switch (result->kind) {
+    case WEFT__RESULT_REPLY:
+        if (!in_call || !is_one_next(result->hibernate, result->then, result->timeout_ms))
+            break;
+        send_reply(proc, server, result->term);
+        set_next(proc, server, result->then, result->timeout_ms);
+        return WEFT__STEP_ON;
+    case WEFT__RESULT_NOREPLY:
+        if (!is_one_next(result->hibernate, result->then, result->timeout_ms))
+            break;
+        if (!weft_is_none(serving->from))
+            weft__serving_defer(proc, serving);
+        set_next(proc, server, result->then, result->timeout_ms);
+        return WEFT__STEP_ON;
+    case WEFT__RESULT_STOP_REPLY:
+        if (!in_call)
+            break;
+        if (!weft_is_none(serving->from))
+            serving->answer = weft__call_prepare(proc, "weft_stop_reply", serving->from, result->term, 0);
+        return stop(proc, server, result->reason);
+    case WEFT__RESULT_STOP:
+        return stop(proc, server, result->reason);
+    default:
+        break;
+    }
+    return stop(proc, server, bad_return(server->in, result));
+}
+
+/* -- the start ---------------------------------------------------------------------------- */
+
+/* It will not run: the starter gets the answer, and it ends with the reason. */
+WEFT__GATE static enum weft__step refuse(struct weft__proc *proc, struct weft__server *server, weft_term answer,
+                              unsigned flags, weft_term reason)
+{
+    server->serving.answer = weft__call_prepare(proc, "weft_init_error", server->serving.from, answer, flags);
+    weft__life_end(proc, reason);
+    return WEFT__STEP_ENDED;
+}
+
+/* Its name, before init. false: it ends. GS-10, GS-11 */
+WEFT__GATE static bool take_name(struct weft__proc *proc, struct weft__server *server)
+{
+    weft_pid holder;
+    weft_term answer;
+    int code;
+
+    if (weft_is_none(server->name))
+        return true;
+    server->name = weft_keep(server->name);
+    code = weft__server_register(server->name, &holder);
+    if (code == 0)
+        return true;
+    if (code == WEFT_EALREADY)
+        answer = weft_tuple(WEFT__A(already_started), holder);
+    else
+        answer = weft__task_mistake("weft_gen_server_start", "the name %s cannot be registered: %s",
+                                    weft_inspect(server->name), code == WEFT_ENOENT ? "there is no such registry"
+                                                                                    : weft_error_text(code));
+    if (server->has_parent)
+        weft__unlink(proc, proc->parent); /* it was never started, so nothing is linked */
+    refuse(proc, server, answer, WEFT__NO_ANSWER, WEFT__A(normal));
+    return false;
+}
+
+WEFT__GATE static enum weft__step apply_init(struct weft__proc *proc, struct weft__server *server,
+                                  const weft_init_result *result)
+{
+    const weft_result as_result = {.kind = result->kind};
+
+    switch (result->kind) {
+    case WEFT__RESULT_OK:
+        if (!is_one_next(result->hibernate, result->then, result->timeout_ms))
+            break;
+        server->state = result->state;
+        server->phase = WEFT__RUNNING;
+        weft__call_answer(proc, "weft_init_ok", server->serving.from, WEFT__A(ok));
+        set_next(proc, server, result->then, result->timeout_ms);
+        return WEFT__STEP_ON;
+    case WEFT__RESULT_IGNORE:
+        return refuse(proc, server, WEFT__A(ignore), 0, WEFT__A(normal));
+    case WEFT__RESULT_ERROR:
+        return refuse(proc, server, result->reason, WEFT__NO_ANSWER, WEFT__A(normal));
+    case WEFT__RESULT_STOP:
+        proc->reason = result->reason;
+        weft__server_left(proc);
+        return WEFT__STEP_ENDED;
+    default:
+        break;
+    }
+    proc->reason = bad_return(WEFT__IN_INIT, &as_result);
+    weft__server_left(proc);
+    return WEFT__STEP_ENDED;
+}
+
+WEFT__GATE static enum weft__step begin(struct weft__proc *proc, struct weft__server *server)
+{
+    weft_init_result result = weft_init_ok(NULL);
+    weft_scope scope;
+    enum weft__step step;
+
+    weft__scope_enter(&scope, &proc->region);
+    if (!take_name(proc, server))
+        return WEFT__STEP_ENDED;
+    server->in = WEFT__IN_INIT;
+    if (server->callbacks->init != NULL)
+        result = server->callbacks->init(proc->arg);
+    step = apply_init(proc, server, &result);
+    if (step == WEFT__STEP_ON)
+        weft__scope_leave(&scope);
+    return step;
+}
+
+/* -- messages -------------------------------------------------------------------------------- */
+
+WEFT__GATE static enum weft__step go_on(struct weft__proc *proc, struct weft__server *server)
+{
+    weft_term then = server->then;
+    weft_result result;
+    weft_scope scope;
+    enum weft__step step;
+
+    weft__scope_enter(&scope, &proc->region);
+    server->then = weft_none;
+    server->in = WEFT__IN_CONTINUE;
+    server->last = then;
+    if (server->callbacks->handle_continue == NULL)
+        weft_error(weft_tuple(WEFT_ATOM("bad_continue"), then));
+    result = server->callbacks->handle_continue(server->state, then);
+    step = apply(proc, server, &result);
+    if (step != WEFT__STEP_ON)
+        return step;
+    weft__scope_leave(&scope);
+    weft_drop(then);
+    return step;
+}
+
+/* Nobody handles it: GS-27 */
+static weft_result unhandled(struct weft__proc *proc, struct weft__server *server, weft_term message)
+{
+    weft__log_report(WEFT_LOG_ERROR, "GenServer received a message that it does not handle",
+                     weft_list(weft_tuple(WEFT_ATOM("server"), weft__server_term(proc, server)),
+                               weft_tuple(WEFT__A(message), message)));
+    return weft_noreply();
+}
+
+static WEFT__GATE_PART weft_result call_back(struct weft__proc *proc, struct weft__server *server,
+                             const struct weft__message *message)
+{
+    const weft_gen_server *callbacks = server->callbacks;
+    weft_term root = message->root;
+
+    server->last = root;
+    switch (message->block.kind) {
+    case WEFT__MESSAGE_CALL:
+        server->in = WEFT__IN_CALL;
+        server->serving.from = weft__term(message->ref);
+        server->serving.client = weft__term(message->from);
+        if (__builtin_expect(callbacks->handle_call == NULL, 0))
+            weft_error(weft_tuple(WEFT_ATOM("bad_call"), root));
+        return callbacks->handle_call(server->state, root, server->serving.from);
+    case WEFT__MESSAGE_CAST:
+        server->in = WEFT__IN_CAST;
+        if (__builtin_expect(callbacks->handle_cast == NULL, 0))
+            weft_error(weft_tuple(WEFT_ATOM("bad_cast"), root));
+        return callbacks->handle_cast(server->state, root);
+    default:
+        server->in = WEFT__IN_INFO;
+        if (callbacks->handle_info == NULL)
+            return unhandled(proc, server, root);
+        return callbacks->handle_info(server->state, root);
+    }
+}
+
+static bool is_parents_exit(struct weft__proc *proc, struct weft__server *server,
+                            const struct weft__message *message)
+{
+    return (message->block.flags & WEFT__IS_EXIT) != 0 && message->block.kind == WEFT__MESSAGE &&
+           server->has_parent && message->from == proc->parent.bits;
+}
+
+/* One message, which is out of the mailbox. */
+WEFT__GATE static enum weft__step handle(struct weft__proc *proc, struct weft__server *server,
+                              struct weft__message *message)
+{
+    weft_result result;
+    weft_scope scope;
+    enum weft__step step;
+
+    weft__scope_enter(&scope, &proc->region);
+    weft__region_adopt(&proc->region, &message->block);
+    if (__builtin_expect(message->block.kind == WEFT__MESSAGE_SYSTEM, 0)) {
+        step = weft__server_system(proc, server, message);
+    } else if (__builtin_expect(is_parents_exit(proc, server, message), 0)) {
+        server->last = message->root;
+        step = stop(proc, server, weft_tuple_at(message->root, 2));
+    } else {
+        if (server->more != NULL) {
+            disarm(server->more);
+            if (server->more->has_debug)
+                weft__server_note(proc, server, WEFT__EVENT_IN, message->root);
+        }
+        result = call_back(proc, server, message);
+        step = apply(proc, server, &result);
+        if (__builtin_expect(step == WEFT__STEP_ON && server->more != NULL && server->more->has_debug, 0))
+            weft__server_note_state(proc, server);
+    }
+    if (step == WEFT__STEP_ON)
+        weft__scope_leave(&scope);
+    return step;
+}
+
+WEFT__GATE static enum weft__step timed_out(struct weft__proc *proc, struct weft__server *server)
+{
+    const struct weft__message message = {.root = WEFT__A(timeout)};
+    weft_result result;
+    weft_scope scope;
+    enum weft__step step;
+
+    weft__scope_enter(&scope, &proc->region);
+    result = call_back(proc, server, &message);
+    step = apply(proc, server, &result);
+    if (step == WEFT__STEP_ON)
+        weft__scope_leave(&scope);
+    return step;
+}
+
+/* The next message, taken out; NULL: none. Suspended: a system request or the
+ * parent's exit, wherever it stands. GS-45, GS-56 */
+static struct weft__message *next_suspended(struct weft__proc *proc, struct weft__server *server)
+{
+    struct weft__message *message;
+
+    weft__proc_drain(proc);
+    if (weft__proc_is_doomed(proc))
+        return NULL;
+    message = server->seen != NULL ? weft__message_next(server->seen) : proc->mailbox.first;
+    for (; message != NULL; message = weft__message_next(message)) {
+        if (message->block.kind == WEFT__MESSAGE_SYSTEM || is_parents_exit(proc, server, message)) {
+            weft__mailbox_remove(proc, message);
+            return message;
+        }
+        server->seen = message;
+    }
+    return NULL;
+}
+
+static struct weft__message *next_message(struct weft__proc *proc, struct weft__server *server)
+{
+    struct weft__message *message;
+
+    if (__builtin_expect(server->is_suspended, 0))
+        return next_suspended(proc, server);
+    if (proc->mailbox.first == NULL) {
+        weft__proc_drain(proc);
+        if (weft__proc_is_doomed(proc))
+            return NULL;
+    }
+    message = weft__mailbox_first(proc);
+    if (message != NULL)
+        weft__mailbox_remove(proc, message);
+    return message;
+}
+
+/* Nothing to do. It holds no stack: it parks by returning. */
+static WEFT__GATE_PART enum weft__step rest(struct weft__proc *proc, struct weft__server *server)
+{
+    if (weft__proc_is_doomed(proc))
+        return WEFT__STEP_ON;
+    /* First the token, then what it stands for: a timer that fires in between
+     * leaves the token, and parking fails. */
+    weft__proc_take_token(proc);
+    if (server->more != NULL && !server->is_suspended && take_timeout(server->more))
+        return timed_out(proc, server);
+    weft__region_trim(&proc->region);
+    weft__proc_leave();
+    if (weft__proc_commit_park(proc, true))
+        return WEFT__STEP_PARKED;
+    weft__proc_enter(proc);
+    return WEFT__STEP_ON;
+}
+
+static WEFT__GATE_PART enum weft__step step(struct weft__proc *proc, struct weft__server *server)
+{
+    struct weft__message *message;
+
+    if (__builtin_expect(weft__proc_is_doomed(proc), 0)) {
+        weft__life_end(proc, proc->reason);
+        return WEFT__STEP_ENDED;
+    }
+    if (__builtin_expect(server->phase == WEFT__STARTING, 0))
+        return begin(proc, server);
+    if (__builtin_expect(!weft_is_none(server->then), 0))
+        return go_on(proc, server);
+    message = next_message(proc, server);
+    return message != NULL ? handle(proc, server, message) : rest(proc, server);
+}
+
+WEFT__GATE static void server_run(struct weft__fiber *fiber)
+{
+    struct weft__proc *proc = (struct weft__proc *)(void *)fiber;
+    struct weft__server *server = weft__server_of(proc);
+
+    weft__proc_enter(proc);
+    do {
+        switch (step(proc, server)) {
+        case WEFT__STEP_ON:
+            break;
+        case WEFT__STEP_PARKED:
+            return;
+        case WEFT__STEP_ENDED:
+            weft__proc_leave();
+            return;
+        }
+    } while (!weft__fiber_is_to_give_way(weft__here())); /* GS-62 */
+    weft__proc_leave();
+    weft__fiber_ready(weft__runtime()->sched, fiber, WEFT__READY_LAST);
+}
+
+const struct weft__behaviour weft__server_behaviour = {
+    .run = server_run,
+    .left = weft__server_left,
+    .ended = weft__server_ended,
+};
