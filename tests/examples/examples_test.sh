@@ -54,7 +54,7 @@ ended_by() {
     "$(problems $status "$2" $'waiting\nlet go'; sed 's/^/stderr: /' "$scratch/err")"
 }
 
-echo "1..6"
+echo "1..7"
 runs examples/tasks "12 * 12 = 144
 0 * 0 + ... + 999 * 999 = 332833500
 gave up on the slow one"
@@ -63,6 +63,10 @@ runs examples/pingpong "{:pong, 0}
 {:pong, 2}
 {:DOWN, #Reference<>, :process, #PID<>, :normal}"
 runs examples/embed "8001"
+runs examples/cache "1000 rows
+{:square, 12}: 144
+{:square, 1000}: nothing
+{:square, 12}: nothing"
 runs tests/examples/readme \
   "$(awk '/^It prints/ { on = 1 } /^and exits/ { on = 0 } on && /^    / { print substr($0, 5) }' "$top/README.md")"
 ended_by INT 130
