@@ -2,10 +2,10 @@
 //
 // A row is one file with a main, built together with this one:
 //
-//	GO111MODULE=off go build -o pingpong pingpong.go report.go memory.go stream.go
+//	GO111MODULE=off go build -o pingpong pingpong.go report.go memory.go stream.go counter.go
 //
-// memory.go and stream.go hold what two rows have in common; any row may be built with all
-// three. Go's settings are its defaults; GOMAXPROCS follows the cores the runner allows.
+// memory.go, stream.go and counter.go hold what two rows have in common; any row may be built
+// with all of them. Go's settings are its defaults; GOMAXPROCS follows the cores the runner allows.
 package main
 
 import (
