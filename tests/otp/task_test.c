@@ -116,14 +116,19 @@ static weft_task unpack(weft_term term)
                        .value = weft_none};
 }
 
-/* Has the task's end come? Waits for it without awaiting. */
+/* See the task dead without awaiting it. */
 static void let_end(weft_task task)
+{
+    await_end(task.pid);
+}
+
+/* The same, and its end is in the mailbox, where nothing else is. Who asks about a
+ * task in its last moment is told that it is gone before its own words come. */
+static void let_come(weft_task task)
 {
     int64_t until = now_ms() + BOUND_MS;
 
     await_end(task.pid);
-    /* Who asks about a task in its last moment is told so before the task's own
-     * words come. */
     while (weft_message_queue_len() == 0 && now_ms() < until)
         weft_receive(A(nothing_but_a_look), 0, NULL);
 }
@@ -561,7 +566,7 @@ PROCESS_TEST(a_result_wins_over_the_down_beside_it, "TASK-13")
 {
     weft_task task = weft_task_async(square, weft_int(3));
 
-    let_end(task);
+    let_come(task);
     check_int(weft_message_queue_len(), 2);
     check_term(weft_task_await(task, BOUND_MS), weft_int(9));
     check_mailbox_empty();
@@ -756,7 +761,7 @@ PROCESS_TEST(await_with_no_time_takes_what_is_there, "TASK-19")
     weft_task task = weft_task_async(square, weft_int(7));
     weft_term reason = weft_none;
 
-    let_end(task);
+    let_come(task);
     check_term(weft_task_await(task, 0), weft_int(49));
     task = weft_task_async(waits_for_go, weft_none);
     check(!weft_task_try_await(task, 0, &reason));
@@ -774,7 +779,7 @@ PROCESS_TEST(a_trapping_owner_keeps_no_exit_message, "TASK-20")
     check_mailbox_empty();
 
     task = weft_task_async(square, weft_int(1));
-    let_end(task);
+    let_come(task);
     check_int(weft_message_queue_len(), 3); /* {ref, 1}, {:EXIT, ...}, {:DOWN, ...} */
     weft_task_await(task, 0);
     check_mailbox_empty();
@@ -783,11 +788,11 @@ PROCESS_TEST(a_trapping_owner_keeps_no_exit_message, "TASK-20")
     check_int(weft_task_yield(task, BOUND_MS, &term), WEFT_TASK_EXIT);
     check_mailbox_empty();
     task = weft_task_async(exits, A(boom));
-    let_end(task);
+    let_come(task);
     check(!weft_task_try_await(task, BOUND_MS, &term));
     check_mailbox_empty();
     task = weft_task_async(exits, A(boom));
-    let_end(task);
+    let_come(task);
     check_int(weft_task_shutdown(task, BOUND_MS, &term), WEFT_TASK_EXIT);
     check_mailbox_empty();
     tasks[0] = weft_task_async(square, weft_int(1));
@@ -1142,14 +1147,14 @@ PROCESS_TEST(shutdown_gives_a_value_that_is_there_or_comes_on_the_way_out, "TASK
     weft_task task = weft_task_async(square, weft_int(5));
     weft_term result = weft_none;
 
-    let_end(task);
+    let_come(task);
     check_int(weft_task_shutdown(task, BOUND_MS, &result), WEFT_TASK_OK);
     check_term(result, weft_int(25));
     task = trapping_task(weft_tuple(A(answer), weft_str("last words")));
     check_int(weft_task_shutdown(task, BOUND_MS, &result), WEFT_TASK_OK);
     check_term(result, weft_str("last words"));
     task = weft_task_async(square, weft_int(6));
-    let_end(task);
+    let_come(task);
     check_int(weft_task_shutdown(task, WEFT_BRUTAL_KILL, &result), WEFT_TASK_OK);
     check_term(result, weft_int(36));
     check_mailbox_empty();
@@ -1199,7 +1204,7 @@ PROCESS_TEST(brutal_kill_gives_nothing_for_killed_and_other_reasons_as_they_are,
     check(!weft_is_alive(task.pid));
     weft_trap_exit(true);
     task = weft_task_async(exits, A(shutdown));
-    let_end(task);
+    let_come(task);
     check_int(weft_task_shutdown(task, WEFT_BRUTAL_KILL, &result), WEFT_TASK_EXIT);
     check_term(result, A(shutdown));
     check_mailbox_empty();
@@ -1271,12 +1276,12 @@ PROCESS_TEST(ignore_lets_a_task_run_on_alone, "TASK-38")
     check_mailbox_empty();
 
     task = weft_task_async(square, weft_int(3));
-    let_end(task);
+    let_come(task);
     check_int(weft_task_ignore(task, &result), WEFT_TASK_OK);
     check_term(result, weft_int(9));
     weft_trap_exit(true);
     task = weft_task_async(exits, A(boom));
-    let_end(task);
+    let_come(task);
     check_int(weft_task_ignore(task, &result), WEFT_TASK_EXIT);
     check_term(result, A(boom));
     check_int(weft_task_ignore(task, &result), WEFT_TASK_NONE);
