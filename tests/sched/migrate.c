@@ -342,7 +342,7 @@ static weft_term runs_migrants(weft_term arg)
     return weft_is_none(arg) ? A(ok) : arg;
 }
 
-TEST_WITH(everything_of_a_thread_is_that_of_the_thread_after_a_move_between_any_two_calls, .deadline_s = 120)
+TEST_WITH(everything_of_a_thread_is_that_of_the_thread_after_a_move_between_any_two_calls, .deadline_s = 30)
 {
     int n = 0, n_never = 0;
 
