@@ -163,6 +163,15 @@ static void take_back(struct weft__proc *proc, bool for_mail)
         syscall(SYS_futex, &proc->fiber.word, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
 }
 
+/* How long a thread sleeps at most before it looks again. The thread sanitizer
+ * runs the handler of a signal at the next call or atomic operation it knows
+ * of, and a thread that sleeps in a bare futex makes none. */
+#if WEFT__STACK_TSAN
+#define NAP_NS (WEFT__NS_PER_S / 20)
+#else
+#define NAP_NS INT64_MAX
+#endif
+
 bool weft__guest_wait(struct weft__wait *wait, bool for_mail)
 {
     struct weft__proc *proc = wait->proc;
@@ -178,11 +187,13 @@ bool weft__guest_wait(struct weft__wait *wait, bool for_mail)
         return false;
     atomic_store_explicit(&proc->fiber.word, 0, memory_order_relaxed);
     if (weft__proc_commit_park(proc, for_mail)) {
-        int64_t left_ns = wait->timer.when_ns - now_ns;
-        struct timespec left = {left_ns / WEFT__NS_PER_S, left_ns % WEFT__NS_PER_S};
+        int64_t left_ns = wait->timer.when_ns == INT64_MAX ? NAP_NS : wait->timer.when_ns - now_ns;
+        struct timespec left;
 
+        left_ns = left_ns < NAP_NS ? left_ns : NAP_NS;
+        left = (struct timespec){left_ns / WEFT__NS_PER_S, left_ns % WEFT__NS_PER_S};
         syscall(SYS_futex, &proc->fiber.word, FUTEX_WAIT_PRIVATE, 0,
-                wait->timer.when_ns == INT64_MAX ? NULL : &left, NULL, 0);
+                left_ns == INT64_MAX ? NULL : &left, NULL, 0);
         take_back(proc, for_mail);
     }
     weft__proc_take_token(proc);
