@@ -70,6 +70,15 @@ static inline int64_t now_ms(void)
     return now_ns() / 1000000;
 }
 
+/* Let so much time pass without giving the core away, so that another thread
+ * gets anywhere in what it does. A sched_yield could take a turn of all that
+ * else runs on the machine. */
+static inline void spin_us(int us)
+{
+    for (int64_t until = now_ns() + us * INT64_C(1000); now_ns() < until;)
+        __asm__ volatile("" ::: "memory");
+}
+
 /* -- the runtime of a test ------------------------------------------------------ */
 
 static inline unsigned test_workers(void)
@@ -436,6 +445,20 @@ static inline weft_term waits_for_stop(weft_term arg)
 static inline weft_term info_of(weft_pid pid, weft_atom item)
 {
     return weft_process_info(pid, item);
+}
+
+/* Until it waits, and has nothing in its mailbox that it would wake up for. */
+static inline void await_waiting(weft_pid pid)
+{
+    int64_t until = now_ms() + BOUND_MS;
+
+    for (bool is_waiting = false; !is_waiting && check_lt(now_ms(), until); weft_yield()) {
+        WEFT_SCOPE;
+
+        is_waiting = weft_match_term(weft_process_info(pid, weft_list(A(status), A(message_queue_len))),
+                                     weft_list(weft_tuple(A(status), A(waiting)),
+                                               weft_tuple(A(message_queue_len), weft_int(0))));
+    }
 }
 
 /* Whether pid is an element of a list, or the last part of a tuple in it. */

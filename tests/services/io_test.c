@@ -78,14 +78,6 @@ static weft_term end(weft_ref ref)
 }
 
 /* Until a process is parked. */
-static void await_waiting(weft_pid pid)
-{
-    int64_t until = now_ms() + BOUND_MS;
-
-    while (!weft_eq(info_of(pid, A(status)), A(waiting)) && now_ms() < until)
-        weft_yield();
-}
-
 PROCESS_TEST(a_reader_parks_until_data_comes)
 {
     weft_pid puppet = puppet_start();

@@ -220,8 +220,7 @@ PROCESS_TEST(closing_a_listener_wakes_who_accepts)
     int listener = listen_somewhere();
 
     weft_send(puppet, weft_tuple(A(puppet), weft_self(), ref, weft_pointer((const void *)accepts), weft_int(listener)));
-    while (!weft_eq(info_of(puppet, A(status)), A(waiting)))
-        weft_yield();
+    await_waiting(puppet);
     check_int(weft_close(listener), 0);
     expect_message(weft_tuple(A(done), ref, A(process), puppet, weft_int(WEFT_ECANCELED)));
 }
