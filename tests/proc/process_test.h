@@ -70,15 +70,6 @@ static inline int64_t now_ms(void)
     return now_ns() / 1000000;
 }
 
-/* Let so much time pass without giving the core away, so that another thread
- * gets anywhere in what it does. A sched_yield could take a turn of all that
- * else runs on the machine. */
-static inline void spin_us(int us)
-{
-    for (int64_t until = now_ns() + us * INT64_C(1000); now_ns() < until;)
-        __asm__ volatile("" ::: "memory");
-}
-
 /* -- the runtime of a test ------------------------------------------------------ */
 
 static inline unsigned test_workers(void)

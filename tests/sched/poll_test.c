@@ -385,11 +385,14 @@ TEST(a_wake_ends_a_wait_from_another_thread_or_the_next_one)
 
 /* -- several threads at once ---------------------------------------------------- */
 
-enum { N_PAIRS = 32, ROUNDS = 20000 };
+/* A thread's rounds end when it has done so many, or after so long: a loaded
+ * machine has few. */
+enum { N_PAIRS = 32, ROUNDS = 20000, CROWD_S = 3 };
 
 struct crowd {
     struct weft__poll *poll;
     int fds[N_PAIRS][2];
+    int64_t until_ns;
     _Atomic bool stop;
     _Atomic uint64_t n_added, n_fired;
 };
@@ -417,7 +420,7 @@ static void *crowd_user(void *arg)
     int *pair = arg;
     unsigned seed = (unsigned)pair[0];
 
-    for (int i = 0; i < ROUNDS; i++) {
+    for (int i = 0; i < ROUNDS && weft__clock_ns() < crowd.until_ns; i++) {
         struct weft__poll_waiter *waiter = calloc(1, sizeof *waiter);
         int code;
 
@@ -438,12 +441,13 @@ static void *crowd_user(void *arg)
     return NULL;
 }
 
-TEST_WITH(what_is_set_fires_once_with_many_threads_at_it, .deadline_s = 120)
+TEST(what_is_set_fires_once_with_many_threads_at_it)
 {
     enum { USERS = 4, POLLERS = 2 };
     pthread_t users[USERS], pollers[POLLERS];
 
     crowd.poll = poll_start();
+    crowd.until_ns = weft__clock_ns() + CROWD_S * WEFT__NS_PER_S;
     for (int i = 0; i < USERS; i++)
         make_pair(crowd.fds[i]);
     for (int i = 0; i < POLLERS; i++)
@@ -460,7 +464,7 @@ TEST_WITH(what_is_set_fires_once_with_many_threads_at_it, .deadline_s = 120)
     atomic_store(&crowd.stop, true);
     for (int i = 0; i < POLLERS; i++)
         pthread_join(pollers[i], NULL);
-    check_uint(crowd.n_added, USERS * ROUNDS);
+    check_gt(crowd.n_added, 0);
     check_uint(crowd.n_fired, crowd.n_added);
     weft__poll_free(crowd.poll);
 }
@@ -470,7 +474,7 @@ static void *crowd_canceller(void *arg)
     int *pair = arg;
     char byte[8];
 
-    for (int i = 0; i < ROUNDS; i++) {
+    for (int i = 0; i < ROUNDS && weft__clock_ns() < crowd.until_ns; i++) {
         struct counted counted = waiter_for(pair[0], WEFT__POLL_READ);
 
         if (!check_int(weft__poll_add(crowd.poll, &counted.waiter), 0))
@@ -485,12 +489,13 @@ static void *crowd_canceller(void *arg)
     return NULL;
 }
 
-TEST_WITH(a_cancel_and_an_event_at_once_agree_who_was_first, .deadline_s = 120)
+TEST(a_cancel_and_an_event_at_once_agree_who_was_first)
 {
     enum { USERS = 2, POLLERS = 2 };
     pthread_t users[USERS], pollers[POLLERS];
 
     crowd.poll = poll_start();
+    crowd.until_ns = weft__clock_ns() + CROWD_S * WEFT__NS_PER_S;
     atomic_store(&crowd.stop, false);
     for (int i = 0; i < USERS; i++)
         make_pair(crowd.fds[i]);
