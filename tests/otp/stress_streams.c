@@ -14,7 +14,12 @@
 #include "weft/log.h"
 #include "weft/task.h"
 
+/* A sanitizer keeps what was freed, and notes of what was used. */
+#if defined(WEFT_ASAN) || defined(WEFT_TSAN)
+enum { FLAT_BYTES = 400 << 20, SHARE_OF_SHORT = 200 };
+#else
 enum { FLAT_BYTES = 16 << 20, SHARE_OF_SHORT = 200 };
+#endif
 
 static struct stress stress;
 static _Atomic int64_t n_opened, n_closed;
@@ -119,7 +124,7 @@ static void run_long(bool ordered, int64_t max_concurrency)
 {
     struct source source = {.end = stress.count, .fail_at = -1, .chance = chance_for(&stress, ordered)};
     weft_stream stream = weft_task_async_stream(source_over(&source), echo, .max_concurrency = max_concurrency,
-                                                .ordered = ordered);
+                                                .ordered = ordered, .max_buffered = 1000);
     int64_t n = 0, sum = 0, n_failed = 0, n_wrong = 0, warm = 0;
 
     weft_stream_each (item, &stream) {
@@ -131,8 +136,10 @@ static void run_long(bool ordered, int64_t max_concurrency)
         else
             n_failed++;
         sum += number;
-        if (++n == stress.count / 4)
-            warm = resident_bytes();
+        if (++n % (stress.count / 4 > 0 ? stress.count / 4 : 1) == 0) {
+            warm = warm != 0 ? warm : resident_bytes();
+            printf("# resident after %lld items: %lld KiB\n", (long long)n, (long long)resident_bytes() / 1024);
+        }
     }
     stress_total(&stress, ordered ? "items, in order" : "items, as they end", n, stress.count);
     stress_total(&stress, "sum of their numbers", sum, stress.count * (stress.count - 1) / 2);

@@ -88,6 +88,15 @@ static inline void stress_bail_out(int signal)
     _exit(1);
 }
 
+/* As many workers as are asked for, on however few cores. */
+static inline void stress_lay_out(unsigned workers)
+{
+    char layout[64];
+
+    snprintf(layout, sizeof layout, "pack:1 core:%u pu:1", workers);
+    setenv("HWLOC_SYNTHETIC", layout, 0);
+}
+
 static inline void stress_begin(struct stress *stress, int argc, char **argv, int64_t count)
 {
     const char *seed = getenv("WEFT_SEED"), *deadline = getenv("WEFT_STRESS_DEADLINE");
@@ -101,6 +110,7 @@ static inline void stress_begin(struct stress *stress, int argc, char **argv, in
         fprintf(stderr, "usage: %s [count] [workers]\n", argv[0]);
         exit(2);
     }
+    stress_lay_out(stress->workers);
     signal(SIGALRM, stress_bail_out);
     alarm(deadline != NULL ? (unsigned)strtoul(deadline, NULL, 10) : 600);
     setvbuf(stdout, NULL, _IOLBF, 0);
