@@ -159,6 +159,9 @@ TEST(an_idle_runtime_with_1000_parked_processes_makes_no_system_call)
 {
     struct threads threads;
 
+#ifdef WEFT_TSAN
+    skip("the sanitizer has threads of its own, which run ten times a second");
+#endif
     check_int(weft_runtime_start(.workers = 4), 0);
     if (!read_threads(&threads)) {
         runtime_down();
@@ -216,6 +219,9 @@ TEST(timers_that_are_far_off_wake_nobody)
 {
     struct threads threads;
 
+#ifdef WEFT_TSAN
+    skip("the sanitizer has threads of its own, which run ten times a second");
+#endif
     check_int(weft_runtime_start(.workers = 4), 0);
     if (!read_threads(&threads)) {
         runtime_down();
