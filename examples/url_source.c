@@ -13,7 +13,8 @@ static bool read_more(struct url_source *source)
 {
     ssize_t n;
 
-    memmove(source->buffer, source->buffer + source->at, source->size - source->at);
+    if (source->at > 0)
+        memmove(source->buffer, source->buffer + source->at, source->size - source->at);
     source->size -= source->at;
     source->at = 0;
     if (source->room - source->size < BLOCK) {
