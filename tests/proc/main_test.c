@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "proc/process_test.h"
+#include "weft/io.h"
 
 static weft_term checks_its_arguments(weft_term args)
 {
