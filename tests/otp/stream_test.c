@@ -478,7 +478,7 @@ PROCESS_TEST(an_empty_source_gives_nothing_and_an_infinite_one_can_be_stopped, "
     struct counter none = counter_to(0), all = counter_to(INT64_MAX);
     weft_stream empty = weft_task_async_stream(weft_empty_list, square);
     weft_stream empty_too = weft_task_async_stream(source_of(&none), square);
-    weft_stream endless = weft_task_async_stream(source_of(&all), square, .max_concurrency = 3);
+    weft_stream endless = weft_task_async_stream(source_of(&all), square, .max_concurrency = 3, .max_buffered = 5);
     int n = 0;
 
     weft_stream_each (item, &empty)
@@ -493,7 +493,7 @@ PROCESS_TEST(an_empty_source_gives_nothing_and_an_infinite_one_can_be_stopped, "
     }
     check_int(n, 10);
     check_int(all.n_closed, 1);
-    check_lt(all.n_asked, 20);
+    check_le(all.n_asked, 10 + 5 + 3); /* delivered, piled up, running */
     check_nothing_left();
 }
 
