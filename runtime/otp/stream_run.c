@@ -62,7 +62,7 @@ enum entry_state { ENTRY_FREE, ENTRY_STARTING, ENTRY_RUNNING, ENTRY_DYING, ENTRY
 
 struct entry {
     weft_pid pid;
-    uint64_t ref;
+    weft_ref ref;                    /* STARTING under a supervisor, too */
     weft_term input;
     struct weft__block *input_block; /* what input lies in; NULL: nothing of ours */
     struct weft__message *end;       /* ENDED */
@@ -240,7 +240,7 @@ static void run_kill(struct weft__stream_run *run, uint32_t i)
 
     running_remove(run, entry);
     entry->state = ENTRY_DYING;
-    weft__task_kill(run->proc, entry->pid, weft__term(entry->ref));
+    weft__task_kill(run->proc, entry->pid, entry->ref);
 }
 
 /* -- waiting --------------------------------------------------------------------------------- */
@@ -311,13 +311,16 @@ static void run_abandon(void *arg)
         struct entry *entry = &run->entries[i];
         struct weft__bond *bond;
 
-        if (entry->state != ENTRY_RUNNING && entry->state != ENTRY_DYING)
+        if (entry->state == ENTRY_FREE || entry->state == ENTRY_ENDED)
             continue;
-        weft__signal_exit_by_link(proc, entry->pid);
-        weft__task_kill(proc, entry->pid, weft__term(entry->ref));
-        bond = weft__bond_find(proc, entry->ref);
-        if (bond != NULL)
-            bond->collector = NULL;
+        bond = weft__bond_find(proc, entry->ref.bits);
+        if (bond == NULL)
+            continue;
+        /* By its bond, as one that a supervisor has just started may not be known
+         * otherwise. One whose begin has yet to come is told when it does (proc/signal.c). */
+        weft__signal_exit_by_link(proc, weft__term(bond->peer));
+        weft__task_kill(proc, weft__term(bond->peer), entry->ref);
+        bond->collector = NULL;
     }
     run_free(run);
 }
@@ -509,7 +512,6 @@ static void run_start(struct weft__stream_run *run, weft_term input, struct weft
     uint32_t i = run_take_entry(run);
     struct weft__bond *bond;
     struct entry *entry;
-    weft_ref ref;
     weft_pid pid;
 
     if (i == NOBODY) {
@@ -524,17 +526,17 @@ static void run_start(struct weft__stream_run *run, weft_term input, struct weft
     entry->started_ns = now_ns;
     entry->is_late = false;
     entry->end = NULL;
+    entry->ref = weft_none;
     entry->state = ENTRY_STARTING; /* from here on its block is freed with the run */
-    pid = run_spawn(run, input, &ref);
+    pid = run_spawn(run, input, &entry->ref);
     /* It may have parked: others may have ended, but none was added. */
     entry->pid = pid;
-    entry->ref = ref.bits;
     entry->state = ENTRY_RUNNING;
     running_append(run, i);
     if (run->stream.options.ordered)
         out_append(run, i);
     run->n_running++;
-    bond = weft__bond_find(run->proc, ref.bits);
+    bond = weft__bond_find(run->proc, entry->ref.bits);
     weft__check(bond != NULL);
     if (__builtin_expect(bond->is_done, 0)) {
         run_end_entry(run, i, weft__task_take(run->proc, bond));

@@ -35,7 +35,7 @@ struct weft__bond {
     uint8_t alias;                   /* MONITOR, ALIAS: enum weft_alias_mode */
     uint8_t is_silent;               /* TASK: its end is dropped when it comes */
     uint8_t is_done;                 /* TASK, REPLY: `message` is here */
-    uint8_t is_linked;               /* TASK: linked too; the task has PARENT_LINK */
+    uint8_t is_linked;               /* TASK: linked too; the task has OWNER_LINK */
     uint32_t index;                  /* TASK: the collector's own */
     weft_atom tag;                   /* MONITOR: in place of :DOWN, or none */
     union {
@@ -71,6 +71,8 @@ void weft__bond_clear(struct weft__proc *proc);
 /* -- the verbs behind process.h, for the behaviours --------------------------------- */
 
 void weft__link(struct weft__proc *proc, weft_pid peer);   /* ends proc when peer is gone and it does not trap */
+/* Is there a link, as far as proc has looked? */
+bool weft__is_linked(struct weft__proc *proc, weft_pid peer);
 void weft__unlink(struct weft__proc *proc, weft_pid peer); /* drops the bond, tells the peer */
 weft_ref weft__make_ref(struct weft__proc *proc);
 /* Send an exit signal as from proc. */

@@ -3,7 +3,8 @@
  * For code of users that runs inside a process which has to live on: a child's
  * start function in its supervisor, a callback in its server. What is caught is
  * an exit that the function makes itself: weft_exit, weft_error, a call used
- * wrongly. A fatal signal ends the process as ever (PROC-17).
+ * wrongly, a fault that is contained. A fatal signal ends the process as ever
+ * (PROC-17).
  *
  * The frames in between are dropped as they are, as at every exit: defers made
  * in them stay until the process ends, and so does weft_alloc memory.

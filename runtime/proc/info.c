@@ -38,10 +38,10 @@ static weft_term peers(struct weft__proc *proc, enum weft__bond_kind kind)
     if (proc->bonds.n > 0)
         weft__bond_each(proc, add_peer, &list);
     /* A task's owner hears of its end without a bond of the task's. */
-    if (kind == WEFT__BOND_LINK && (proc->flags & WEFT__PARENT_LINK))
-        list.list = weft_cons(proc->parent, list.list);
+    if (kind == WEFT__BOND_LINK && (proc->flags & WEFT__OWNER_LINK))
+        list.list = weft_cons(weft__task_owner(proc), list.list);
     if (kind == WEFT__BOND_WATCHER && (proc->flags & WEFT__IS_TASK))
-        list.list = weft_cons(proc->parent, list.list);
+        list.list = weft_cons(weft__task_owner(proc), list.list);
     return list.list;
 }
 

@@ -345,7 +345,7 @@ static int tie(struct weft__proc *parent, struct weft__proc *child, const struct
         if (bond == NULL)
             return WEFT_ENOMEM;
         bond->is_linked = spawn->options->link;
-        child->flags |= spawn->options->link ? WEFT__IS_TASK | WEFT__PARENT_LINK : WEFT__IS_TASK;
+        child->flags |= spawn->options->link ? WEFT__IS_TASK | WEFT__OWNER_LINK : WEFT__IS_TASK;
         atomic_store_explicit(&child->task_ref, ref.bits, memory_order_relaxed);
         *spawn->task_ref = ref;
     }
@@ -375,6 +375,19 @@ static int copy_arg(struct weft__proc *child, weft_term arg)
     return 0;
 }
 
+/* A supervisor that runs a child's start function: what it spawns is that child. */
+static bool take_child_id(struct weft__proc *parent, struct weft__proc *child)
+{
+    struct weft__extra *extra;
+
+    if (weft_is_none(parent->extra->starting))
+        return true;
+    extra = weft__proc_extra(child);
+    if (extra != NULL)
+        extra->child_id = weft__copy_to_region(&child->region, parent->extra->starting, "weft_spawn");
+    return extra != NULL;
+}
+
 static int fill(struct weft__proc *parent, struct weft__proc *child, const struct weft__spawn *spawn,
                 const struct weft__worker *worker)
 {
@@ -382,6 +395,8 @@ static int fill(struct weft__proc *parent, struct weft__proc *child, const struc
     int code;
 
     child->parent = parent->pid;
+    if (__builtin_expect(parent->extra != NULL, 0) && !take_child_id(parent, child))
+        return WEFT_ENOMEM;
     child->fiber.priority = (uint8_t)options->priority;
     child->fiber.home = worker != NULL ? worker->index : 0;
     child->fiber.is_sticky = options->sticky;

@@ -62,12 +62,12 @@ weft_ref weft_make_ref(void)
 
 /* -- links -------------------------------------------------------------------------- */
 
-static bool is_linked(struct weft__proc *proc, weft_pid peer)
+bool weft__is_linked(struct weft__proc *proc, weft_pid peer)
 {
     struct weft__bond *bond;
 
     if (weft__bond_find(proc, peer.bits) != NULL ||
-        ((proc->flags & WEFT__PARENT_LINK) && peer.bits == proc->parent.bits))
+        weft__is_linked_owner(proc, peer.bits))
         return true;
     bond = weft__bond_find_task(proc, peer.bits);
     return bond != NULL && bond->is_linked;
@@ -75,7 +75,7 @@ static bool is_linked(struct weft__proc *proc, weft_pid peer)
 
 void weft__link(struct weft__proc *proc, weft_pid peer)
 {
-    if (peer.bits == proc->pid.bits || is_linked(proc, peer))
+    if (peer.bits == proc->pid.bits || weft__is_linked(proc, peer))
         return;
     add(proc, WEFT__BOND_LINK, peer.bits, peer.bits, "weft_link");
     weft__signal_link(proc, peer);
@@ -98,8 +98,8 @@ void weft__unlink(struct weft__proc *proc, weft_pid peer)
 
     if (bond != NULL) {
         weft__bond_remove(proc, bond);
-    } else if ((proc->flags & WEFT__PARENT_LINK) && peer.bits == proc->parent.bits) {
-        proc->flags &= ~(uint32_t)WEFT__PARENT_LINK;
+    } else if (weft__is_linked_owner(proc, peer.bits)) {
+        proc->flags &= ~(uint32_t)WEFT__OWNER_LINK;
     } else {
         bond = weft__bond_find_task(proc, peer.bits);
         if (bond == NULL || !bond->is_linked)

@@ -33,6 +33,7 @@ enum weft__message_kind {
     WEFT__SIGNAL_DEMONITOR, /* ref */
     WEFT__SIGNAL_DOWN,      /* root {:DOWN, ref, :process, from, reason}; ref */
     WEFT__SIGNAL_INFO,      /* from asks item root; answer is a REPLY to ref */
+    WEFT__SIGNAL_TASK_BEGIN, /* ref; from the task: a supervisor started it for `to` */
     WEFT__SIGNAL_TASK_END,  /* ref; from the task; root: its result, or its reason */
     WEFT__SIGNAL_CALL_OVER  /* ref: who made that call waits no more */
 };

@@ -115,7 +115,7 @@ enum {
     WEFT__IS_TASK = 8,        /* tells its end to its parent, under task_ref */
     WEFT__RETURNED = 16,      /* of a task: `reason` is its result */
     WEFT__ENDS = 32,          /* its end is under way */
-    WEFT__PARENT_LINK = 128,  /* of a task: linked with its parent, without a bond */
+    WEFT__OWNER_LINK = 128,   /* of a task: linked with its owner, without a bond */
     WEFT__WAITS = 64,         /* inside a wait: what process_info calls waiting */
     WEFT__LIMITED = 256,      /* its memory has a limit: see limit.h */
     WEFT__FAULTED = 512,      /* its code was left at a fault: what it was changing may be half written */
@@ -191,8 +191,22 @@ struct weft__extra {
     weft_term initial_call;    /* kept; for reports */
     size_t memory_max;         /* LIMITED: bytes it may have, and may get before */
     size_t memory_room;        /* the next count */
+    weft_pid owner;            /* of a task that a supervisor started: who awaits it; or weft_none */
+    weft_term starting;        /* of a supervisor: the id of the child whose start function runs; or weft_none */
+    weft_term child_id;        /* of what that spawned: the same, in memory of its region; or weft_none */
     struct weft__catch *catcher; /* the innermost, in the process's frames; or NULL */
 };
+
+/* Who hears of a task's end: who started it, or had it started. */
+static inline weft_pid weft__task_owner(const struct weft__proc *proc)
+{
+    return proc->extra != NULL && proc->extra->owner.bits != 0 ? proc->extra->owner : proc->parent;
+}
+
+static inline bool weft__is_linked_owner(const struct weft__proc *proc, uint64_t peer)
+{
+    return (proc->flags & WEFT__OWNER_LINK) != 0 && peer == weft__task_owner(proc).bits;
+}
 
 /* -- life -------------------------------------------------------------------------- */
 

@@ -100,7 +100,7 @@ static void task_end(struct weft__proc *proc)
     message->from = proc->pid.bits;
     message->ref = atomic_load_explicit(&proc->task_ref, memory_order_relaxed);
     message->block.flags = has_value ? WEFT__HAS_VALUE : 0;
-    send(proc->parent, message);
+    send(weft__task_owner(proc), message);
 }
 
 /* A result that is no memory, an owner that is there: how nearly every task ends.
@@ -108,11 +108,12 @@ static void task_end(struct weft__proc *proc)
 static bool task_end_quick(struct weft__proc *proc)
 {
     struct weft__here *here = weft__here();
-    struct weft__proc *owner = weft__table_at(&weft__runtime()->table, weft__pid_slot(proc->parent));
+    weft_pid to = weft__task_owner(proc);
+    struct weft__proc *owner = weft__table_at(&weft__runtime()->table, weft__pid_slot(to));
     struct weft__message *message;
 
     if ((proc->flags & WEFT__RETURNED) == 0 || weft__is_memory(proc->reason) || weft__is_special(proc->reason) ||
-        weft_is_none(proc->reason) || owner == NULL || !weft__proc_is_there(owner, proc->parent))
+        weft_is_none(proc->reason) || owner == NULL || !weft__proc_is_there(owner, to))
         return false;
     message = weft__message_alloc(here->cache, WEFT__SIGNAL_TASK_END, 0);
     if (message == NULL)
@@ -121,7 +122,7 @@ static bool task_end_quick(struct weft__proc *proc)
     message->from = proc->pid.bits;
     message->ref = atomic_load_explicit(&proc->task_ref, memory_order_relaxed);
     message->block.flags = WEFT__HAS_VALUE;
-    weft__message_post(here, owner, proc->parent, message, false);
+    weft__message_post(here, owner, to, message, false);
     return true;
 }
 
@@ -131,13 +132,6 @@ void weft__signal_task_end(struct weft__proc *proc)
         task_end(proc);
 }
 
-void weft__signal_down(struct weft__proc *proc, weft_pid to, uint64_t ref, weft_term reason)
-{
-    bool is_value = (proc->flags & WEFT__RETURNED) != 0;
-
-    send(to, down_new(proc->pid, ref, is_value ? WEFT_ATOM("normal") : reason));
-}
-
 static bool send_plain(struct weft__proc *proc, weft_pid to, enum weft__message_kind kind, uint64_t ref)
 {
     struct weft__message *message = signal_new(kind, weft_none);
@@ -145,6 +139,20 @@ static bool send_plain(struct weft__proc *proc, weft_pid to, enum weft__message_
     message->from = proc->pid.bits;
     message->ref = ref;
     return send(to, message);
+}
+
+bool weft__signal_task_begin(struct weft__proc *task)
+{
+    uint64_t ref = atomic_load_explicit(&task->task_ref, memory_order_relaxed);
+
+    return send_plain(task, weft__task_owner(task), WEFT__SIGNAL_TASK_BEGIN, ref);
+}
+
+void weft__signal_down(struct weft__proc *proc, weft_pid to, uint64_t ref, weft_term reason)
+{
+    bool is_value = (proc->flags & WEFT__RETURNED) != 0;
+
+    send(to, down_new(proc->pid, ref, is_value ? WEFT_ATOM("normal") : reason));
 }
 
 void weft__signal_link(struct weft__proc *proc, weft_pid to)
@@ -239,6 +247,9 @@ static void drop(struct weft__message *message, weft_term reason)
         send(from, reply);
         break;
     }
+    case WEFT__SIGNAL_TASK_BEGIN: /* who wanted it is gone: an end that is no crash (TSUP-10) */
+        send(from, exit_new(to, weft_tuple(WEFT_ATOM("shutdown"), reason), false));
+        break;
     default:
         break;
     }
@@ -332,18 +343,13 @@ static void doom(struct weft__proc *proc, struct weft__message *message, weft_te
     atomic_fetch_or_explicit(&proc->state, WEFT__KILLED, memory_order_relaxed);
 }
 
-static bool is_linked_parent(const struct weft__proc *proc, uint64_t peer)
-{
-    return (proc->flags & WEFT__PARENT_LINK) != 0 && peer == proc->parent.bits;
-}
-
 /* The link with a peer goes; false: there was none. */
 static bool take_link(struct weft__proc *proc, uint64_t peer)
 {
     struct weft__bond *bond;
 
-    if (is_linked_parent(proc, peer)) {
-        proc->flags &= ~(uint32_t)WEFT__PARENT_LINK;
+    if (weft__is_linked_owner(proc, peer)) {
+        proc->flags &= ~(uint32_t)WEFT__OWNER_LINK;
         return true;
     }
     bond = weft__bond_find(proc, peer);
@@ -420,7 +426,7 @@ static void on_alias(struct weft__proc *proc, struct weft__message *message)
 
 static void on_link(struct weft__proc *proc, struct weft__message *message)
 {
-    while (!is_linked_parent(proc, message->from) && weft__bond_find(proc, message->from) == NULL &&
+    while (!weft__is_linked_owner(proc, message->from) && weft__bond_find(proc, message->from) == NULL &&
            weft__bond_add(proc, WEFT__BOND_LINK, message->from, message->from) == NULL)
         sched_yield();
     weft__message_free(message);
@@ -539,6 +545,19 @@ static void task_link_part(struct weft__proc *proc, struct weft__bond *bond,
     }
 }
 
+/* An owner that ends meanwhile, or gave the wait up, wants it to end (TSUP-10). */
+static void on_task_begin(struct weft__proc *proc, struct weft__message *message)
+{
+    struct weft__bond *bond = weft__bond_find(proc, message->ref);
+
+    if (bond == NULL || bond->kind != WEFT__BOND_TASK || (proc->flags & WEFT__ENDS) != 0) {
+        drop(message, proc->flags & WEFT__ENDS ? proc->reason : WEFT_ATOM("normal"));
+        return;
+    }
+    bond->peer = message->from;
+    weft__message_free(message);
+}
+
 static void on_task_end(struct weft__proc *proc, struct weft__message *message)
 {
     struct weft__bond *bond = weft__bond_find(proc, message->ref);
@@ -605,6 +624,9 @@ static void act(struct weft__proc *proc, struct weft__message *message)
         break;
     case WEFT__SIGNAL_INFO:
         on_info(proc, message);
+        break;
+    case WEFT__SIGNAL_TASK_BEGIN:
+        on_task_begin(proc, message);
         break;
     case WEFT__SIGNAL_TASK_END:
         on_task_end(proc, message);

@@ -14,6 +14,10 @@
 
 /* As from proc, whose reason is set: it ends. */
 void weft__signal_exit_by_link(struct weft__proc *proc, weft_pid to);
+/* A task that a supervisor starts for its owner, which has a TASK bond without a
+ * peer: by the supervisor, before anybody sees the task. false: the owner is
+ * gone. */
+bool weft__signal_task_begin(struct weft__proc *task);
 void weft__signal_task_end(struct weft__proc *proc);
 void weft__signal_down(struct weft__proc *proc, weft_pid to, uint64_t ref, weft_term reason);
 

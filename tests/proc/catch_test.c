@@ -39,6 +39,12 @@ static void misuses(void *arg)
     weft_sleep(-1);
 }
 
+static void faults(void *arg)
+{
+    (void)arg;
+    *(volatile int *)0 = 1;
+}
+
 static void is_killed(void *arg)
 {
     (void)arg;
@@ -92,6 +98,20 @@ PROCESS_TEST(a_call_used_wrongly_is_caught)
 
     check(!weft__catch(me(), misuses, NULL, &reason));
     check(weft_match(reason, weft_tuple(A(badarg), weft_any)));
+}
+
+PROCESS_TEST(a_fault_is_caught)
+{
+    weft_term reason = weft_none;
+
+#if defined(WEFT_ASAN) || defined(WEFT_TSAN)
+    skip("faults are the sanitizer's");
+#endif
+    for (int i = 0; i < 100; i++) {
+        check(!weft__catch(me(), faults, NULL, &reason));
+        check(weft_match(reason, weft_tuple(weft_tuple(A(sigsegv), weft_any), weft_any)) ||
+              weft_match(reason, weft_tuple(A(sigsegv), weft_any)));
+    }
 }
 
 PROCESS_TEST(catches_nest)
