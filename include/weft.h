@@ -16,6 +16,10 @@
 #include "weft/child.h"
 #include "weft/task.h"
 #include "weft/gen_server.h"
+#include "weft/supervisor.h"
+#include "weft/dynamic_supervisor.h"
+#include "weft/partition_supervisor.h"
+#include "weft/task_supervisor.h"
 #include "weft/sys.h"
 #include "weft/agent.h"
 

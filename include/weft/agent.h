@@ -17,7 +17,7 @@
  * Terms:    `arg` is copied when the call is made; weft_none: the function gets
  *           weft_none. What a get returns is copied, so it does not change with the
  *           state; a raw pointer in it is the function's own business.
- * Where:    in a process, guests too. All but cast may park.
+ * Where:    every call works in a process, a guest too. All but cast may park.
  * Exits:    {why, {GenServer, :call, [agent, request, timeout]}}, why as for
  *           weft_gen_server_call: the reason of an agent that ended, {r, trace}
  *           when a function crashed, which ends the agent; :calling_self in a

@@ -98,6 +98,16 @@ struct weft_child_spec {
     int64_t shutdown_ms;         /* from :shutdown to :kill; WEFT_BRUTAL_KILL; WEFT_INFINITY */
     enum weft_child_type type;   /* WEFT_WORKER */
     bool significant;            /* false; true: its end may end the supervisor, see .auto_shutdown */
+    /* Beyond OTP, off at first. With a back-off a child is started again after
+     * .backoff_ms, then twice, four times ... as long, up to .backoff_max_ms;
+     * each delay is between half of that and all of it, by chance, so that
+     * children that fell together do not rise together. A child that has run
+     * for .backoff_max_ms begins anew. Its restarts do not count in the
+     * supervisor's intensity, but in a budget of the child's own: after so many
+     * in a row the supervisor ends, as when its intensity is reached. */
+    int64_t backoff_ms;          /* 0: started again at once */
+    int64_t backoff_max_ms;      /* 30000 */
+    int64_t restart_budget;      /* 10; WEFT_INFINITY: it is tried for ever */
 };
 typedef struct weft_child_spec weft_child_spec;
 
@@ -112,7 +122,8 @@ typedef struct weft_child_spec weft_child_spec;
 #define WEFT_CHILD_DEFAULTS                                                   \
     .id = {0}, .start = NULL, .start_bare = NULL, .arg = {0},                 \
     .restart = WEFT_PERMANENT, .shutdown_ms = WEFT_SHUTDOWN_BY_TYPE,          \
-    .type = WEFT_WORKER, .significant = false
+    .type = WEFT_WORKER, .significant = false, .backoff_ms = 0,               \
+    .backoff_max_ms = 30000, .restart_budget = 10
 #endif
 
 /* Elements of an array. */
@@ -131,10 +142,14 @@ struct weft__child_fields {
     int64_t shutdown_ms = WEFT_SHUTDOWN_BY_TYPE;
     enum weft_child_type type = WEFT_WORKER;
     bool significant = false;
+    int64_t backoff_ms = 0;
+    int64_t backoff_max_ms = 30000;
+    int64_t restart_budget = 10;
 
     weft_child_spec spec() const
     {
-        return weft_child_spec{id, start, start_bare, arg, restart, shutdown_ms, type, significant};
+        return weft_child_spec{id, start, start_bare, arg, restart, shutdown_ms, type, significant,
+                               backoff_ms, backoff_max_ms, restart_budget};
     }
 };
 #endif

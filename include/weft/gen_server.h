@@ -252,7 +252,7 @@ WEFT_API weft_started weft_gen_server_start_opt(const weft_gen_server *server, w
                                                 const struct weft_gen_server_options *options);
 
 /* A child of a supervisor that is such a server, with a name or weft_none. Its
- * id is server->name (as a binary), or the atom GenServer. GS-13. */
+ * id is server->name (as a binary), or the atom GenServer. Never switches. GS-13. */
 WEFT_API weft_child_spec weft_gen_server_child(const weft_gen_server *server, weft_term arg,
                                                weft_term name);
 
@@ -279,7 +279,7 @@ WEFT_API weft_child_spec weft_gen_server_child(const weft_gen_server *server, we
 WEFT_API weft_term weft_gen_server_call(weft_server server, weft_term request, int64_t timeout_ms);
 
 /* The same, reporting: true and the reply in *result, or false and in *result the
- * bare reason (:timeout, :noproc, :calling_self, the server's own). */
+ * bare reason (:timeout, :noproc, :calling_self, the server's own). May park. */
 WEFT_API bool weft_gen_server_try_call(weft_server server, weft_term request, int64_t timeout_ms,
                                        weft_term *result);
 
@@ -287,7 +287,7 @@ WEFT_API bool weft_gen_server_try_call(weft_server server, weft_term request, in
  * process. Never switches. Exits: a mistake, or {:system_limit, text}. GS-25. */
 WEFT_API void weft_gen_server_cast(weft_server server, weft_term request);
 
-/* Cast to a registered name: GS-61. */
+/* Cast to a registered name: GS-61. Never switches. */
 WEFT_API void weft_gen_server_abcast(weft_atom name, weft_term request);
 
 /* Answer a call that a server left open, from any process, before or after its
@@ -307,7 +307,7 @@ WEFT_API void weft_gen_server_reply(weft_from from, weft_term value);
  * Meaning:  Elixir GenServer.stop/3; rules GS-50 to GS-54.
  */
 WEFT_API void weft_gen_server_stop(weft_server server, weft_term reason, int64_t timeout_ms);
-/* The same, reporting: true, or false and the bare reason in *why. */
+/* The same, reporting: true, or false and the bare reason in *why. May park. */
 WEFT_API bool weft_gen_server_try_stop(weft_server server, weft_term reason, int64_t timeout_ms,
                                        weft_term *why);
 

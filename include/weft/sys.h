@@ -6,7 +6,7 @@
  * requests between two callbacks, in the order of its mailbox, suspended or not;
  * they neither cancel nor postpone its idle time-out.
  *
- * Where:    in a process. May park.
+ * Where:    every call works in a process, and may park.
  * Exits:    {why, {sys, function, [server, ...]}}: :timeout, :noproc, :calling_self, or
  *           the reason the server ended with; a mistake, {:badarg, text}.
  *           weft_sys_try reports instead

@@ -3,6 +3,7 @@
 #include <sched.h>
 
 #include "base/here.h"
+#include "otp/partition_table.h"
 #include "otp/task.h"
 #include "proc/post.h"
 #include "proc/runtime.h"
@@ -28,6 +29,23 @@ bool weft__is_name(weft_term name)
                               : is_via(name);
 }
 
+/* Of a via name: what it stands for; false: it can stand for nothing. */
+static bool via_find(const char *call, const weft_term *part, weft_pid *pid, weft_term *mistake)
+{
+    weft_term name, key;
+
+    *pid = weft_none;
+    if (weft_eq(part[1], WEFT__PARTITIONS) && weft_match(part[2], weft_tuple(weft_bind(&name), weft_bind(&key)))) {
+        if (weft__partition_find(name, key, pid) != WEFT_ERANGE)
+            return true;
+        *mistake = weft__task_mistake(call, "the partition supervisor %s has zero partitions", weft_inspect(name));
+        return false;
+    }
+    if (weft__via != NULL)
+        *pid = weft__via->whereis(part[1], part[2]);
+    return true;
+}
+
 bool weft__server_find(const char *call, weft_server server, weft_pid *pid, weft_term *mistake)
 {
     char text[160];
@@ -40,12 +58,8 @@ bool weft__server_find(const char *call, weft_server server, weft_pid *pid, weft
         *pid = weft_whereis(server);
         return true;
     }
-    if (is_via(server)) {
-        weft_term *part = weft__box_terms(server);
-
-        *pid = weft__via != NULL ? weft__via->whereis(part[1], part[2]) : weft_none;
-        return true;
-    }
+    if (is_via(server))
+        return via_find(call, weft__box_terms(server), pid, mistake);
     weft_inspect_to(text, sizeof text, server);
     *mistake = weft__task_mistake(call, "%s names no server: a pid, a registered atom or "
                                   "weft_via(registry, key) does", text);
@@ -61,6 +75,8 @@ int weft__server_register(weft_term name, weft_pid *holder)
     if (is_via(name)) {
         weft_term *part = weft__box_terms(name);
 
+        if (weft_eq(part[1], WEFT__PARTITIONS))
+            return WEFT_ENOTSUP;
         return weft__via != NULL ? weft__via->register_self(part[1], part[2], holder) : WEFT_ENOENT;
     }
     do {

@@ -3,11 +3,12 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "proc/catch.h"
 #include "proc/log.h"
+#include "proc/proc.h"
 #include "term/copy.h"
 
 #define A(name) WEFT_ATOM(#name)
-#define SHUTDOWN_MS 5000
 
 /* -- what a start gives ------------------------------------------------------------ */
 
@@ -122,6 +123,22 @@ static weft_term check_numbers(const struct words *words)
     return weft_none;
 }
 
+static weft_term check_backoff(const struct words *words)
+{
+    const weft_child_spec *spec = words->spec;
+
+    if (spec->backoff_ms < 0 || spec->backoff_max_ms < spec->backoff_ms) {
+        say(words, ".backoff_ms is %lld and .backoff_max_ms %lld: times, the second not below the first",
+            (long long)spec->backoff_ms, (long long)spec->backoff_max_ms);
+        return weft_tuple(A(invalid_backoff), weft_int(spec->backoff_ms));
+    }
+    if (spec->restart_budget < 0) {
+        say(words, ".restart_budget is %lld: 0 or more, or WEFT_INFINITY", (long long)spec->restart_budget);
+        return weft_tuple(A(invalid_backoff), weft_int(spec->restart_budget));
+    }
+    return weft_none;
+}
+
 weft_term weft__child_check(const weft_child_spec *spec, char *text, size_t size)
 {
     const struct words words = {spec, text, size};
@@ -132,7 +149,9 @@ weft_term weft__child_check(const weft_child_spec *spec, char *text, size_t size
     problem = check_id(&words);
     if (weft_is_none(problem))
         problem = check_start(&words);
-    return weft_is_none(problem) ? check_numbers(&words) : problem;
+    if (weft_is_none(problem))
+        problem = check_numbers(&words);
+    return weft_is_none(problem) ? check_backoff(&words) : problem;
 }
 
 weft_term weft__children_check(const weft_child_spec *specs, size_t n, char *text, size_t size)
@@ -175,22 +194,89 @@ void weft__child_drop(weft_child_spec *kept)
     kept->id = kept->arg = weft_none;
 }
 
-weft_started weft__child_start(const weft_child_spec *spec)
-{
-    weft_started started = spec->start != NULL ? spec->start(spec->arg) : spec->start_bare();
+/* -- packed ---------------------------------------------------------------------------------- */
 
-    if (!started.ok)
-        return weft_started_error(weft_is_none(started.reason) ? A(unknown) : started.reason);
-    if (!weft_is_pid(started.pid) && !weft_is_none(started.pid))
-        return weft_started_error(weft_tuple(A(bad_return_value), started.pid));
-    return started;
+/* What may be weft_none, which no message holds. */
+static weft_term pack_maybe(weft_term term)
+{
+    return weft_is_none(term) ? weft_empty_list : weft_list(term);
+}
+
+static weft_term unpack_maybe(weft_term packed)
+{
+    return weft_is_empty_list(packed) ? weft_none : weft_head(packed);
+}
+
+weft_term weft__child_pack(const weft_child_spec *spec)
+{
+    return weft_tuple(pack_maybe(spec->id), weft_pointer((const void *)(uintptr_t)spec->start),
+                      weft_pointer((const void *)(uintptr_t)spec->start_bare), pack_maybe(spec->arg),
+                      weft_int((int)spec->restart), weft_int(spec->shutdown_ms), weft_int((int)spec->type),
+                      weft_bool(spec->significant), weft_int(spec->backoff_ms), weft_int(spec->backoff_max_ms),
+                      weft_int(spec->restart_budget));
+}
+
+void weft__child_unpack(weft_child_spec *spec, weft_term packed)
+{
+    *spec = (weft_child_spec){
+        .id = unpack_maybe(weft_tuple_at(packed, 0)),
+        .start = (weft_start_fn *)(uintptr_t)weft_to_pointer(weft_tuple_at(packed, 1)),
+        .start_bare = (weft_start_bare_fn *)(uintptr_t)weft_to_pointer(weft_tuple_at(packed, 2)),
+        .arg = unpack_maybe(weft_tuple_at(packed, 3)),
+        .restart = (enum weft_restart)weft_to_int(weft_tuple_at(packed, 4)),
+        .shutdown_ms = weft_to_int(weft_tuple_at(packed, 5)),
+        .type = (enum weft_child_type)weft_to_int(weft_tuple_at(packed, 6)),
+        .significant = weft_to_bool(weft_tuple_at(packed, 7)),
+        .backoff_ms = weft_to_int(weft_tuple_at(packed, 8)),
+        .backoff_max_ms = weft_to_int(weft_tuple_at(packed, 9)),
+        .restart_budget = weft_to_int(weft_tuple_at(packed, 10)),
+    };
+}
+
+/* -- starting -------------------------------------------------------------------------------- */
+
+struct start {
+    const weft_child_spec *spec;
+    weft_term arg;
+    weft_started started;
+};
+
+static void run_start(void *arg)
+{
+    struct start *start = arg;
+    const weft_child_spec *spec = start->spec;
+
+    start->started = spec->start != NULL ? spec->start(start->arg) : spec->start_bare();
+}
+
+weft_started weft__child_start(const weft_child_spec *spec, weft_term arg)
+{
+    struct weft__proc *proc = weft__proc_need("weft_supervisor");
+    struct weft__extra *extra = weft__proc_extra(proc);
+    struct start start = {.spec = spec, .arg = arg};
+    bool returned;
+    weft_term reason;
+
+    /* Without an id of its own there is nothing to tell what it spawns. */
+    if (extra != NULL && !weft_eq(spec->id, A(undefined)))
+        extra->starting = spec->id;
+    returned = weft__catch(proc, run_start, &start, &reason);
+    if (extra != NULL)
+        extra->starting = weft_none;
+    if (!returned)
+        return weft_started_error(reason);
+    if (!start.started.ok)
+        return weft_started_error(weft_is_none(start.started.reason) ? A(unknown) : start.started.reason);
+    if (!weft_is_pid(start.started.pid) && !weft_is_none(start.started.pid))
+        return weft_started_error(weft_tuple(A(bad_return_value), start.started.pid));
+    return start.started;
 }
 
 int64_t weft__child_shutdown_ms(const weft_child_spec *spec)
 {
     if (spec->shutdown_ms != WEFT_SHUTDOWN_BY_TYPE)
         return spec->shutdown_ms;
-    return spec->type == WEFT_SUPERVISOR ? WEFT_INFINITY : SHUTDOWN_MS;
+    return spec->type == WEFT_SUPERVISOR ? WEFT_INFINITY : WEFT__CHILD_SHUTDOWN_MS;
 }
 
 bool weft__reason_is_quiet(weft_term reason)

@@ -8,10 +8,12 @@
 
 #include "weft/child.h"
 
+#define WEFT__CHILD_SHUTDOWN_MS INT64_C(5000) /* a worker's, when its spec does not say */
+
 /* Is the spec one that can be started? weft_none, or what is wrong with it:
  *
  *   :missing_id   :missing_start   {:invalid_mfa, x}   {:invalid_restart_type, x}
- *   {:invalid_child_type, x}   {:invalid_shutdown, x}
+ *   {:invalid_child_type, x}   {:invalid_shutdown, x}   {:invalid_backoff, x}
  *   {:bad_combination, [restart: :permanent, significant: true]}
  *
  * and then the same in words, which name the child and the field, in text of
@@ -27,9 +29,15 @@ weft_term weft__children_check(const weft_child_spec *specs, size_t n, char *tex
 void weft__child_keep(weft_child_spec *kept, const weft_child_spec *spec);
 void weft__child_drop(weft_child_spec *kept);
 
-/* Run its start function. What it gives is made whole: a pid or ignored, or a
- * failure with a reason. May park. SUP-12. */
-weft_started weft__child_start(const weft_child_spec *spec);
+/* A spec as a term, to be sent or kept with others, and back: its terms live as
+ * those of the term do. Function pointers are addresses of this program. */
+weft_term weft__child_pack(const weft_child_spec *spec);
+void weft__child_unpack(weft_child_spec *spec, weft_term packed);
+
+/* Run its start function with that argument. What it gives is made whole: a pid
+ * or ignored, or a failure with a reason; an exit in it is a failure too. May
+ * park. SUP-12. */
+weft_started weft__child_start(const weft_child_spec *spec, weft_term arg);
 
 /* .shutdown_ms, by type where it says so. */
 int64_t weft__child_shutdown_ms(const weft_child_spec *spec);

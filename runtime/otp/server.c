@@ -345,6 +345,7 @@ WEFT__GATE static enum weft__step handle(struct weft__proc *proc, struct weft__s
         step = weft__server_system(proc, server, message);
     } else if (__builtin_expect(is_parents_exit(proc, server, message), 0)) {
         server->last = message->root;
+        server->by_parent = true;
         step = stop(proc, server, weft_tuple_at(message->root, 2));
     } else {
         if (server->more != NULL) {

@@ -61,6 +61,7 @@ struct weft__server {
     uint8_t in;                   /* enum weft__callback */
     bool has_parent;
     bool is_suspended;
+    bool by_parent;               /* TERMINATING: its parent told it to, and waits */
     struct weft__message *seen;   /* suspended: no system request up to here */
 };
 

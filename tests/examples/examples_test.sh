@@ -54,7 +54,7 @@ ended_by() {
     "$(problems $status "$2" $'waiting\nlet go'; sed 's/^/stderr: /' "$scratch/err")"
 }
 
-echo "1..7"
+echo "1..8"
 runs examples/tasks "12 * 12 = 144
 0 * 0 + ... + 999 * 999 = 332833500
 gave up on the slow one"
@@ -67,6 +67,16 @@ runs examples/cache "1000 rows
 {:square, 12}: 144
 {:square, 1000}: nothing
 {:square, 12}: nothing"
+runs examples/supervision "one for one
+  alone ended with {:bad_request, :no_such_request}
+  alone begins anew at 1, left goes on with 2
+one for all
+  left ended with {:bad_request, :no_such_request}
+  left begins anew at 1, and so does right at 1
+too many restarts: the pair's supervisor gives up, and the tree starts another
+  left ended with {:bad_request, :no_such_request}
+  left begins anew at 1, right at 1, alone goes on with 2
+stopped: alone is gone"
 runs tests/examples/readme \
   "$(awk '/^It prints/ { on = 1 } /^and exits/ { on = 0 } on && /^    / { print substr($0, 5) }' "$top/README.md")"
 ended_by INT 130

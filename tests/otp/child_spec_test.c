@@ -200,21 +200,21 @@ static weft_started start_told(weft_term arg)
     weft_child_spec spec = weft_child(.id = A(a), .start = start_as_told);
 
     spec.arg = arg;
-    return weft__child_start(&spec);
+    return weft__child_start(&spec, spec.arg);
 }
 
-TEST(a_start_gives_a_pid_or_is_ignored_or_fails, "SUP-12")
+PROCESS_TEST(a_start_gives_a_pid_or_is_ignored_or_fails, "SUP-12")
 {
     weft_child_spec bare = weft_child(.id = A(a), .start_bare = start_bare);
     weft_started started = start_told(some_pid());
 
     check(started.ok && weft_eq(started.pid, some_pid()) && !weft_started_is_ignored(started));
-    check(weft_started_is_ignored(weft__child_start(&bare)));
+    check(weft_started_is_ignored(weft__child_start(&bare, weft_none)));
     started = start_told(weft_tuple(A(error), A(boom)));
     check(!started.ok && weft_eq(started.reason, A(boom)));
 }
 
-TEST(a_start_that_gives_anything_else_has_failed, "SUP-12")
+PROCESS_TEST(a_start_that_gives_anything_else_has_failed, "SUP-12")
 {
     weft_started started = start_told(weft_int(3));
 
