@@ -2,7 +2,7 @@
  * parallel_fetch.c - fetch many URLs at once with back-pressure.
  *
  * The C of
- *   Task.async_stream(urls, &fetch/1, max_concurrency: 10, ordered: false)
+ *   Task.Supervisor.async_stream_nolink(sup, urls, &fetch/1, max_concurrency: 10, ordered: false)
  *
  * with a command line around it. Two processes work together:
  *
@@ -39,8 +39,8 @@ static _Atomic uint64_t n_started;       /* tasks, for the progress line */
 
 /* -- the fetcher ------------------------------------------------------------------- */
 
-/* A task: {:ok, status, bytes, us} or {:error, {what, text}, us}. A failed fetch
- * is a result as any other here, not a crash. */
+/* A task: {:ok, status, bytes, us}. A fetch that fails ends its task, and
+ * nothing else. */
 static weft_term fetch(weft_term url)
 {
     weft_http_response res;
@@ -48,7 +48,7 @@ static weft_term fetch(weft_term url)
     atomic_fetch_add_explicit(&n_started, 1, memory_order_relaxed);
     res = weft_http_get(url, .timeout_ms = options.timeout_ms, .max_body = options.max_body);
     if (!res.ok)
-        return weft_tuple(A(error), res.error, weft_int(res.timings.total_us));
+        weft_exit(weft_tuple(A(fetch_failed), res.error, weft_int(res.timings.total_us)));
     return weft_tuple(A(ok), weft_int(res.status), weft_int((int64_t)weft_bin_size(res.body)),
                       weft_int(res.timings.total_us));
 }
@@ -57,15 +57,15 @@ static weft_term fetch_all(weft_term reporter)
 {
     struct url_source list = {.urls = options.urls, .n_urls = options.n_urls, .list_fd = options.list_fd};
     weft_source urls = options.is_demo ? demo_plan_source(&plan) : url_source(&list);
-    weft_stream results = weft_task_async_stream(urls, fetch,
+    weft_pid sup = weft_must(weft_task_supervisor_start_link(.name = A(fetchers)));
+    weft_stream results = weft_task_supervisor_async_stream_nolink(sup, urls, fetch,
             .max_concurrency = options.concurrency, .ordered = false,
             /* The request keeps its own time; this is for what is beyond it. */
             .timeout_ms = options.timeout_ms + 5000, .on_timeout = WEFT_KILL_TASK);
 
     weft_stream_each (item, &results)
         weft_send(reporter, weft_tuple(A(fetched), weft_int((int64_t)item.index), item.input,
-                                       item.ok ? item.value
-                                               : weft_tuple(A(error), weft_tuple(A(crashed), item.reason), weft_int(0))));
+                                       item.ok ? item.value : item.reason));
     return A(ok);
 }
 
@@ -91,10 +91,13 @@ static struct fetch_result result_of(weft_term url, weft_term value, char kind[3
             snprintf(kind, 32, "status %d", result.status);
             result.kind = kind;
         }
-    } else if (weft_match(value, weft_tuple(A(error), weft_tuple(weft_bind(&what), weft_bind(&words)),
+    } else if (weft_match(value, weft_tuple(A(fetch_failed), weft_tuple(weft_bind(&what), weft_bind(&words)),
                                             weft_bind_int(&result.us)))) {
         result.kind = weft_atom_name(what);
         result.text = text_of(words);
+    } else { /* a crash, or a task that took too long */
+        result.kind = "crashed";
+        result.text = weft_inspect(value);
     }
     return result;
 }
@@ -176,6 +179,7 @@ static weft_term app(weft_term arguments)
     weft_term reason;
 
     (void)arguments;
+    weft_log_set_level(WEFT_LOG_NONE);                  /* a fetch that failed has a line here anyway */
     weft_os_signal_subscribe(SIGINT);
     if (options.is_demo)
         start_demo();

@@ -35,6 +35,7 @@ struct weft__child {
     weft_term reason;          /* RESTARTING: kept, why */
     int64_t since_ns;          /* RUNNING: since when */
     int64_t n_in_row;          /* restarts by back-off without having stayed up */
+    bool reports_itself;       /* a task: its crash is one report, its own */
 };
 
 /* Its terms are kept; it is STOPPED. Exits without memory. */

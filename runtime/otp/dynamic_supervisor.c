@@ -131,7 +131,8 @@ static bool on_exit(struct weft__dynamic *dynamic, weft_pid pid, weft_term reaso
         weft__pid_map_put(&dynamic->by_pid, pid, child);
         return true;
     }
-    weft__sup_report_end(dynamic->name, &child->spec, pid, reason);
+    if (!child->reports_itself)
+        weft__sup_report_end(dynamic->name, &child->spec, pid, reason);
     if (!weft__child_restarts(&child->spec, reason)) {
         forget(dynamic, child);
         return true;

@@ -126,6 +126,7 @@ static weft_term on_start_task(struct weft__dynamic *dynamic, weft_term packed)
     order_unpack(&order, packed);
     child = weft__child_new(&spec);
     child->spec.shutdown_ms = order.shutdown_ms;
+    child->reports_itself = true;
     pid = spawn_task(&order, &code);
     if (weft_is_none(pid)) {
         weft__child_free(child);

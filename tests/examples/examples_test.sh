@@ -54,7 +54,31 @@ ended_by() {
     "$(problems $status "$2" $'waiting\nlet go'; sed 's/^/stderr: /' "$scratch/err")"
 }
 
-echo "1..8"
+# Each ends alone, with a reason that says where; no two runs have the same addresses.
+crashes() {
+  local name="examples/crash_isolation goes on whatever its tasks do" wrong="" line
+  if grep -q -- "--enable-sanitizer" "$programs/config.log" 2>/dev/null; then
+    number=$((number + 1))
+    echo "ok $number - $name # SKIP faults are the sanitizer's"
+    return
+  fi
+  timeout "$deadline" "$programs/examples/crash_isolation" >"$scratch/out" 2>"$scratch/err" || wrong="exit status $?"
+  while read -r line; do
+    grep -Eq -- "$line" "$scratch/out" || wrong+=$'\n'"no line fits $line"
+  done <<'END'
+^crashed \{:sigsegv, %\{address: 0x0, .*pc: null_write\+
+^crashed \{:sigsegv, %\{address: 0x0, .*bad_strlen\+
+^crashed \{:stack_overflow, .*function: overflow
+^crashed \{:sigabrt, .*failed_assert\+
+^crashed \{:no_such_user, 4\}$
+^killed  5$
+END
+  [ -z "$wrong" ] || wrong+=$'\n'$(cat "$scratch/out")
+  result "$name" "$wrong"
+}
+
+echo "1..9"
+crashes
 runs examples/tasks "12 * 12 = 144
 0 * 0 + ... + 999 * 999 = 332833500
 gave up on the slow one"
