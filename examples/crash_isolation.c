@@ -12,7 +12,7 @@
 
 static weft_term null_write(weft_term x)    { *(volatile int *)0 = 1; return x; }
 static weft_term bad_strlen(weft_term x)    { char *volatile nowhere = NULL; (void)x; return weft_int((int64_t)strlen(nowhere)); }
-static weft_term overflow(weft_term x)      { volatile char frame[4096]; frame[0] = 1; if (frame[0]) x = overflow(x); return x; }
+static weft_term overflow(weft_term x)      { volatile char frame[4096]; frame[0] = 1; if (frame[0]) x = overflow(x); frame[1] = frame[0]; return x; }
 static weft_term failed_assert(weft_term x) { assert(!"invariant broken"); return x; }
 static weft_term gives_up(weft_term x)      { weft_exit(weft_tuple(A(no_such_user), x)); }
 static weft_term spins(weft_term x)         { for (volatile long i = 0; ; i++) ; return x; }

@@ -66,10 +66,10 @@ crashes() {
   while read -r line; do
     grep -Eq -- "$line" "$scratch/out" || wrong+=$'\n'"no line fits $line"
   done <<'END'
-^crashed \{:sigsegv, %\{address: 0x0, .*pc: null_write\+
-^crashed \{:sigsegv, %\{address: 0x0, .*bad_strlen\+
+^crashed \{:sigsegv, %\{address: 0x0, .*pc: null_write
+^crashed \{:sigsegv, %\{address: 0x0, .*bad_strlen
 ^crashed \{:stack_overflow, .*function: overflow
-^crashed \{:sigabrt, .*failed_assert\+
+^crashed \{:sigabrt, .*failed_assert
 ^crashed \{:no_such_user, 4\}$
 ^killed  5$
 END
