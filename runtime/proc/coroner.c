@@ -127,7 +127,7 @@ static void prepare(void)
     program = object_of((const void *)getauxval(AT_ENTRY));
     allocator = object_of(dlsym(RTLD_DEFAULT, "malloc"));
     dlclose(library);
-    if (allocator != known.libc && allocator != program && !WEFT__STACK_ASAN && !WEFT__STACK_TSAN)
+    if (allocator != known.libc && allocator != program)
         known.allocator = allocator;
     if (known.libc == NULL)
         known.problem = "the C library was not found";
@@ -210,6 +210,12 @@ static void step_libc(struct walk *walk, const struct frame *frame)
     walk->leaf_pc = frame->pc;
 }
 
+/* A sanitizer's object has strlen and the like as well: those may fault. */
+static bool is_allocator(const struct walk *walk, const void *object)
+{
+    return object == known.allocator && (walk->autopsy->is_interrupt || !(WEFT__STACK_ASAN || WEFT__STACK_TSAN));
+}
+
 static void step(struct walk *walk, const struct frame *frame)
 {
     enum weft__code code = weft__code_of(frame->pc);
@@ -231,7 +237,7 @@ static void step(struct walk *walk, const struct frame *frame)
                frame->pc);
     else if (object == NULL)
         decide(walk, "there is code on the stack of which nothing is known", frame->pc);
-    else if (object == known.allocator || is_among(frame->begin, known.allocators, COUNT(known.allocators)))
+    else if (is_allocator(walk, object) || is_among(frame->begin, known.allocators, COUNT(known.allocators)))
         decide(walk, "inside the allocator", frame->pc);
     else if (object == known.loader)
         decide(walk, "inside the dynamic loader", frame->pc);

@@ -18,8 +18,10 @@
  *
  * It runs in the signal handler, on the alternate stack: so code that is only
  * interrupted (a kill) goes on to the last register when the answer is no. It
- * takes no lock and no memory. Unwinding is libgcc's, which is warmed up by
- * prepare; objects are found by _dl_find_object, which is made for this.
+ * takes no lock and no memory. A call that a function of weft makes last is a
+ * jump, and weft is not on the stack then: its part was done. Unwinding is
+ * libgcc's, which is warmed up by prepare; objects are found by _dl_find_object,
+ * which is made for this.
  */
 #ifndef WEFT_PROC_CORONER_H
 #define WEFT_PROC_CORONER_H
