@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/code.h"
 #include "proc/catch.h"
 #include "proc/log.h"
 #include "proc/proc.h"
@@ -241,7 +242,7 @@ struct start {
     weft_started started;
 };
 
-static void run_start(void *arg)
+WEFT__GATE static void run_start(void *arg)
 {
     struct start *start = arg;
     const weft_child_spec *spec = start->spec;

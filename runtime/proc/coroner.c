@@ -9,7 +9,7 @@
  *     TOP  -> USER  the program's frame; the leaf that it called is looked up
  *     USER -> GATE  a gate
  *     GATE -> USER  the program called weft, which calls it back: weft_blocking
- *     GATE -> over  the stack's base
+ *     GATE -> over  the stack's base, or weft__catch: what is below goes on
  *
  * All other ways lead to a reason why not.
  */
@@ -26,6 +26,7 @@
 
 #include "base/code.h"
 #include "base/symbol.h"
+#include "proc/catch.h"
 #include "proc/registers.h"
 #include "sched/context.h"
 #include "sched/stack.h"
@@ -229,6 +230,8 @@ static void step(struct walk *walk, const struct frame *frame)
     }
     if (code == WEFT__CODE_GATE) {
         step_gate(walk, frame);
+        if (walk->autopsy->is_caught && frame->begin == (const void *)(uintptr_t)weft__catch)
+            walk->place = OVER;
         return;
     }
     object = object_of(frame->pc);

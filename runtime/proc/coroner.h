@@ -42,6 +42,7 @@ struct weft__autopsy {
     const void *pc, *sp;
     bool is_overflow;         /* the stack's guard was hit */
     bool is_interrupt;        /* no fault: somebody wants to end it */
+    bool is_caught;           /* a catch is open (proc/catch.h): what called it goes on */
     /* The stack, innermost first: pc, then in each caller the last byte of its
      * call. */
     uint32_t n_frames;        /* kept below */

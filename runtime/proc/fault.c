@@ -27,6 +27,7 @@
 
 #include "base/clock.h"
 #include "base/here.h"
+#include "proc/catch.h"
 #include "proc/coroner.h"
 #include "proc/fault_report.h"
 #include "proc/proc.h"
@@ -267,6 +268,7 @@ static bool contain(struct fault_thread *thread, struct weft__here *here, struct
     struct weft__autopsy *autopsy = signo == WEFT__INTERRUPT ? &thread->interrupt : &thread->fault;
 
     begin_autopsy(autopsy, signo, info, context, here->stack);
+    autopsy->is_caught = !autopsy->is_interrupt && weft__catch_is_open(proc);
     look(thread, autopsy, context, here->stack);
     if (autopsy->why == NULL && proc->flags >= WEFT__FOREIGN_ONE)
         autopsy->why = "it holds a foreign lock (weft_foreign_enter), which would stay locked";

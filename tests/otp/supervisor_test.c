@@ -1182,3 +1182,39 @@ PROCESS_TEST(a_restart_waits_for_the_old_holder_of_a_name_to_end)
     check_term(place_of(sup, child_id(0)), child_pid(0));
     check(weft_is_alive(sup));
 }
+
+/* -- faults in a start function ------------------------------------------------------------ */
+
+#if defined(__clang__)
+__attribute__((noinline, disable_sanitizer_instrumentation))
+#else
+__attribute__((noinline, no_sanitize("address", "undefined", "thread")))
+#endif
+static weft_started faults_in_its_start(weft_term arg)
+{
+    static int *volatile nowhere;
+
+    (void)arg;
+    *nowhere = 1;
+    return weft_started_error(A(never));
+}
+
+PROCESS_TEST(a_start_function_that_faults_fails_as_one_that_exits, "SUP-12")
+{
+    weft_child_spec spec = weft_child(.id = A(faulty), .start = faults_in_its_start, .arg = A(x));
+    weft_started started;
+    weft_pid sup;
+
+    weft_trap_exit(true);
+    started = weft_supervisor_start_link(&spec, 1, .strategy = WEFT_ONE_FOR_ONE);
+    check(!started.ok);
+    check_has(weft_inspect(started.reason), "{:sigsegv, %{");
+    /* One that runs already goes on. */
+    sup = weft_must(weft_supervisor_start_link(NULL, 0, .strategy = WEFT_ONE_FOR_ONE));
+    for (int i = 0; i < 10; i++) {
+        started = weft_supervisor_start_child(sup, spec);
+        check(!started.ok);
+        check_has(weft_inspect(started.reason), "{:sigsegv, %{");
+    }
+    check(weft_is_alive(sup));
+}
