@@ -134,8 +134,9 @@ enum weft__call_outcome weft__call_end(struct weft__proc *proc, struct weft__bon
     return is_answer ? WEFT__ANSWERED : WEFT__ENDED;
 }
 
-bool weft__post_request(struct weft__here *here, struct weft__proc *peer, weft_pid pid,
-                        struct weft__message *message)
+/* In a section. */
+static inline bool post_request(struct weft__here *here, struct weft__proc *peer, weft_pid pid,
+                         struct weft__message *message)
 {
     if (__builtin_expect(weft__proc_take_waiting(peer), 1)) {
         /* What drain would do with it, while the server is this thread's. */
@@ -152,6 +153,16 @@ bool weft__post_request(struct weft__here *here, struct weft__proc *peer, weft_p
     }
     /* After the push: what is dropped later is answered by whoever drops it. */
     return weft__proc_is_there(peer, pid);
+}
+
+bool weft__post_request(struct weft__proc *peer, weft_pid pid, struct weft__message *message)
+{
+    struct weft__here *here = weft__here();
+    uint32_t was = weft__enter(here);
+    bool is_there = post_request(here, peer, pid, message);
+
+    weft__leave(here, was);
+    return is_there;
 }
 
 /* Send the request: the bond of its answer, or NULL: nobody is there. */
@@ -171,7 +182,7 @@ static struct weft__bond *send_request(struct weft__proc *proc, const char *call
         weft__proc_system_limit(call, "no memory for a request");
     message->from = proc->pid.bits;
     message->ref = bond->key;
-    if (__builtin_expect(weft__post_request(weft__here(), peer, pid, message), 1))
+    if (__builtin_expect(weft__post_request(peer, pid, message), 1))
         return bond;
     /* Whoever drops it may answer too: to a reference nobody waits for. */
     weft__bond_remove(proc, bond);
@@ -253,6 +264,7 @@ struct weft__message *weft__call_prepare(struct weft__proc *proc, const char *ca
     return message;
 }
 
+/* In a section. */
 static void post_answer(struct weft__here *here, struct weft__proc *client, weft_pid pid,
                         struct weft__message *message)
 {
@@ -277,7 +289,11 @@ static void post(struct weft__message *message)
     if (client != NULL) {
         pid = weft__pid_make(slot, weft__state_serial(atomic_load_explicit(&client->state, memory_order_acquire)));
         if (weft__proc_is_there(client, pid)) {
-            post_answer(weft__here(), client, pid, message);
+            struct weft__here *here = weft__here();
+            uint32_t was = weft__enter(here);
+
+            post_answer(here, client, pid, message);
+            weft__leave(here, was);
             return;
         }
     }

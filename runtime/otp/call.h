@@ -80,8 +80,7 @@ _Noreturn void weft__call_exit(struct weft__proc *proc, enum weft__call_outcome 
                                weft_atom module, weft_atom function, weft_term args);
 /* Give a request, CALL, SYSTEM or CAST, to peer, which pid names. false: it was not
  * there; the message is dropped. Never switches. */
-bool weft__post_request(struct weft__here *here, struct weft__proc *peer, weft_pid pid,
-                        struct weft__message *message);
+bool weft__post_request(struct weft__proc *peer, weft_pid pid, struct weft__message *message);
 
 /* Is the request one that can be sent? false: *mistake. */
 bool weft__is_sendable(const char *call, weft_term request, weft_term *mistake);

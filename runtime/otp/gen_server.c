@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/here.h"
-#include "base/slab.h"
+#include "base/memory.h"
 #include "otp/server.h"
 #include "otp/start.h"
 #include "otp/task.h"
@@ -20,7 +20,7 @@
 
 static struct weft__server *server_new(const weft_gen_server *callbacks, bool link)
 {
-    struct weft__server *server = weft__slab_alloc(weft__here()->cache, sizeof *server);
+    struct weft__server *server = weft__memory_alloc(sizeof *server);
 
     if (server == NULL)
         return NULL;
@@ -67,7 +67,7 @@ weft_started weft__gen_server_start(const char *call, const weft_gen_server *cal
                           },
                           &gave_back);
     if (gave_back)
-        weft__slab_free(weft__here()->cache, server, sizeof *server);
+        weft__memory_free(server, sizeof *server);
     return started;
 }
 
@@ -145,7 +145,7 @@ void weft__gen_server_cast(const char *call, weft_server server, weft_term reque
     message = weft__message_new(WEFT__MESSAGE_CAST, request, &refusal);
     if (message == NULL)
         weft__proc_system_limit(call, "no memory for a request");
-    weft__post_request(weft__here(), peer, pid, message);
+    weft__post_request(peer, pid, message);
 }
 
 void weft_gen_server_cast(weft_server server, weft_term request)

@@ -9,7 +9,7 @@
 
 #include "base/code.h"
 #include "base/here.h"
-#include "base/slab.h"
+#include "base/memory.h"
 #include "otp/start.h"
 #include "otp/task.h"
 #include "proc/life.h"
@@ -41,7 +41,7 @@ struct weft__server_more *weft__server_more(struct weft__proc *proc, struct weft
 
     if (more != NULL)
         return more;
-    more = weft__slab_alloc(weft__here()->cache, sizeof *more);
+    more = weft__memory_alloc(sizeof *more);
     if (more == NULL)
         return NULL;
     memset(more, 0, sizeof *more);
@@ -73,14 +73,18 @@ static void arm(struct weft__proc *proc, struct weft__server *server, int64_t ti
 
 /* Nothing is in the mailbox: is it time for handle_info(:timeout)? Sets the timer
  * when it is wanted and not set. */
-static bool take_timeout(struct weft__server_more *more)
+static bool take_timeout(struct weft__proc *proc, struct weft__server_more *more)
 {
     if (more->is_set) {
         if (!atomic_load_explicit(&more->is_over, memory_order_acquire))
             return false;
     } else if (more->timeout_ns > 0) {
+        uint32_t was = weft__proc_enter_slot(proc);
+        struct weft__here *here = weft__here();
+
         more->is_set = true;
-        weft__wheel_add(&weft__here()->worker->wheel, &more->timer, more->timeout_ns);
+        weft__wheel_add(&here->slot.worker->wheel, &more->timer, more->timeout_ns);
+        weft__leave(here, was);
         return false;
     } else if (more->timeout_ns < 0) {
         return false;
@@ -423,13 +427,15 @@ static WEFT__GATE_PART enum weft__step rest(struct weft__proc *proc, struct weft
     /* First the token, then what it stands for: a timer that fires in between
      * leaves the token, and parking fails. */
     weft__proc_take_token(proc);
-    if (server->more != NULL && !server->is_suspended && take_timeout(server->more))
+    if (server->more != NULL && !server->is_suspended && take_timeout(proc, server->more))
         return timed_out(proc, server);
     weft__region_trim(&proc->region);
+    weft__proc_back_from_user(proc);
     weft__proc_leave();
     if (weft__proc_commit_park(proc, true))
         return WEFT__STEP_PARKED;
     weft__proc_enter(proc);
+    weft__proc_let_user();
     return WEFT__STEP_ON;
 }
 
@@ -455,6 +461,7 @@ WEFT__GATE static void server_run(struct weft__fiber *fiber)
     struct weft__server *server = weft__server_of(proc);
 
     weft__proc_enter(proc);
+    weft__proc_let_user(); /* until it parks or ends */
     do {
         switch (step(proc, server)) {
         case WEFT__STEP_ON:
@@ -466,6 +473,7 @@ WEFT__GATE static void server_run(struct weft__fiber *fiber)
             return;
         }
     } while (!weft__fiber_is_to_give_way(weft__here())); /* GS-62 */
+    weft__proc_back_from_user(proc);
     weft__proc_leave();
     weft__fiber_ready(weft__runtime()->sched, fiber, WEFT__READY_LAST);
 }

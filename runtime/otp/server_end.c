@@ -1,7 +1,7 @@
 /* server_end.c - how a server ends: terminate, the report, what it owed. */
 #include "base/code.h"
 #include "base/here.h"
-#include "base/slab.h"
+#include "base/memory.h"
 #include "otp/child_spec.h"
 #include "otp/server.h"
 #include "proc/life.h"
@@ -80,8 +80,11 @@ WEFT__GATE void weft__server_stop(struct weft__proc *proc, struct weft__server *
 {
     server->phase = WEFT__TERMINATING;
     server->reason = reason;
-    if (server->callbacks->terminate != NULL)
+    if (server->callbacks->terminate != NULL) {
+        weft__proc_let_user();
         server->callbacks->terminate(server->state, reason);
+        weft__proc_back_from_user(proc);
+    }
     weft__server_finish(proc, server);
 }
 
@@ -132,14 +135,13 @@ WEFT__GATE void weft__server_left(struct weft__proc *proc)
 
 void weft__server_ended(struct weft__proc *proc)
 {
-    struct weft__cache *cache = weft__here()->cache;
     struct weft__server *server = weft__server_of(proc);
 
     weft__serving_end(proc, &server->serving);
     if (server->more != NULL) {
         weft__wheel_cancel(&server->more->timer, 0);
-        weft__slab_free(cache, server->more, sizeof *server->more);
+        weft__memory_free(server->more, sizeof *server->more);
     }
     proc->state_of_handler = NULL;
-    weft__slab_free(cache, server, sizeof *server);
+    weft__memory_free(server, sizeof *server);
 }

@@ -47,7 +47,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/here.h"
-#include "base/slab.h"
+#include "base/memory.h"
 #include "proc/signal.h"
 #include "term/atom.h"
 #include "term/copy.h"
@@ -141,15 +141,14 @@ static uint32_t run_take_entry(struct weft__stream_run *run)
     uint32_t i = run->free, n = run->n_entries;
 
     if (__builtin_expect(i == NOBODY, 0)) {
-        struct weft__cache *cache = weft__here()->cache;
         uint32_t n_new = n == 0 ? FIRST_ENTRIES : 2 * n;
-        struct entry *entries = weft__slab_alloc(cache, n_new * sizeof *entries);
+        struct entry *entries = weft__memory_alloc(n_new * sizeof *entries);
 
         if (entries == NULL)
             return NOBODY;
         if (n > 0)
             memcpy(entries, run->entries, n * sizeof *entries);
-        weft__slab_free(cache, run->entries, n * sizeof *entries);
+        weft__memory_free(run->entries, n * sizeof *entries);
         for (i = n; i < n_new; i++)
             entries[i] = (struct entry){.next = i + 1 < n_new ? i + 1 : NOBODY};
         run->entries = entries;
@@ -287,14 +286,13 @@ static void entry_free(struct entry *entry)
 /* Free it and close the source, which comes last: it may never return. */
 static void run_free(struct weft__stream_run *run)
 {
-    struct weft__cache *cache = weft__here()->cache;
     weft_source_fn *close = run->stream.source.close;
     void *state = run->stream.source.state;
 
     for (uint32_t i = 0; i < run->n_entries; i++)
         entry_free(&run->entries[i]);
-    weft__slab_free(cache, run->entries, run->n_entries * sizeof *run->entries);
-    weft__slab_free(cache, run, sizeof *run);
+    weft__memory_free(run->entries, run->n_entries * sizeof *run->entries);
+    weft__memory_free(run, sizeof *run);
     if (close != NULL)
         close(state);
 }
@@ -377,7 +375,7 @@ struct weft__stream_run *weft__stream_run_new(struct weft__proc *proc, const wef
 
     if (stream->source.open != NULL)
         stream->source.open(state);
-    run = weft__slab_alloc(weft__here()->cache, sizeof *run);
+    run = weft__memory_alloc(sizeof *run);
     if (run == NULL) {
         if (stream->source.close != NULL)
             stream->source.close(state);

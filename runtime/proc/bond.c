@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/here.h"
-#include "base/slab.h"
+#include "base/memory.h"
 #include "proc/message.h"
 #include "proc/proc.h"
 
@@ -48,12 +48,11 @@ static void grow(struct weft__proc *proc)
 {
     uint32_t n_before = proc->bonds.n_buckets;
     uint32_t n = n_before == 0 ? 4 * LIST_MAX / 3 * 2 : 2 * n_before;
-    struct weft__cache *cache = weft__here()->cache;
     struct weft__bond **buckets;
 
     while ((n & (n - 1)) != 0)
         n += n & -n;
-    buckets = weft__slab_alloc(cache, buckets_size(n));
+    buckets = weft__memory_alloc(buckets_size(n));
     if (buckets == NULL)
         return;
     memset(buckets, 0, buckets_size(n));
@@ -61,7 +60,7 @@ static void grow(struct weft__proc *proc)
     for (uint32_t i = 0; i < n_before; i++)
         move_list(proc->bonds.buckets[i], buckets, n);
     if (n_before != 0)
-        weft__slab_free(cache, proc->bonds.buckets, buckets_size(n_before));
+        weft__memory_free(proc->bonds.buckets, buckets_size(n_before));
     proc->bonds.one_list = NULL;
     proc->bonds.buckets = buckets;
     proc->bonds.n_buckets = n;
@@ -70,7 +69,7 @@ static void grow(struct weft__proc *proc)
 struct weft__bond *weft__bond_add(struct weft__proc *proc, enum weft__bond_kind kind, uint64_t key,
                                   uint64_t peer)
 {
-    struct weft__bond *bond = weft__slab_alloc(weft__here()->cache, sizeof *bond);
+    struct weft__bond *bond = weft__memory_alloc(sizeof *bond);
     struct weft__bond **list;
 
     if (bond == NULL)
@@ -121,15 +120,14 @@ struct weft__bond *weft__bond_find_task(struct weft__proc *proc, uint64_t peer)
 
 void weft__bond_remove(struct weft__proc *proc, struct weft__bond *bond)
 {
-    struct weft__cache *cache = weft__here()->cache;
     struct weft__bond **at = list_of(proc, bond->key);
 
     while (*at != bond)
         at = &(*at)->next;
     *at = bond->next;
-    weft__slab_free(cache, bond, sizeof *bond);
+    weft__memory_free(bond, sizeof *bond);
     if (--proc->bonds.n == 0 && proc->bonds.n_buckets > BUCKETS_KEPT) {
-        weft__slab_free(cache, proc->bonds.buckets, buckets_size(proc->bonds.n_buckets));
+        weft__memory_free(proc->bonds.buckets, buckets_size(proc->bonds.n_buckets));
         proc->bonds.buckets = NULL;
         proc->bonds.n_buckets = 0;
     }
@@ -162,18 +160,17 @@ void weft__bond_each(struct weft__proc *proc,
 static void free_bond(struct weft__proc *proc, struct weft__bond *bond, void *arg)
 {
     (void)proc;
+    (void)arg;
     if (bond->kind == WEFT__BOND_REPLY && bond->message != NULL)
         weft__message_free(bond->message); /* it came too late for who waited */
-    weft__slab_free(arg, bond, sizeof *bond);
+    weft__memory_free(bond, sizeof *bond);
 }
 
 void weft__bond_clear(struct weft__proc *proc)
 {
-    struct weft__cache *cache = weft__here()->cache;
-
     if (proc->bonds.n > 0)
-        weft__bond_each(proc, free_bond, cache);
+        weft__bond_each(proc, free_bond, NULL);
     if (proc->bonds.buckets != NULL)
-        weft__slab_free(cache, proc->bonds.buckets, buckets_size(proc->bonds.n_buckets));
+        weft__memory_free(proc->bonds.buckets, buckets_size(proc->bonds.n_buckets));
     memset(&proc->bonds, 0, sizeof proc->bonds);
 }

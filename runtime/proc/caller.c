@@ -12,11 +12,8 @@
 
 struct weft__proc *weft__proc_here_slow(void)
 {
-    struct weft__here *here = weft__here();
-
-    /* A thread of the runtime, inside weft_blocking; what a foreign thread had
-     * may belong to a runtime that is gone. */
-    return here->carrier != NULL ? here->proc : weft__guest_proc();
+    /* What a foreign thread had may belong to a runtime that is gone. */
+    return weft__guest_proc();
 }
 
 _Noreturn void weft__proc_not_here(const char *call)
@@ -27,11 +24,21 @@ _Noreturn void weft__proc_not_here(const char *call)
     weft__guest_exit(weft_tuple(WEFT_ATOM("badarg"), weft_str(text)));
 }
 
-_Noreturn void weft__proc_not_parkable(const char *call, struct weft__proc *proc)
+struct weft__proc *weft__proc_need_parkable_slow(struct weft__here **here, const char *call)
 {
-    weft__proc_badarg(call, proc->flags & WEFT__ENDS
-                                ? "called in a defer, where nothing may park"
-                                : "called inside weft_blocking, where nothing may park");
+    struct weft__proc *proc = weft__proc_need(call);
+
+    if (proc->flags & WEFT__ENDS)
+        weft__proc_badarg(call, "called in a defer, where nothing may park");
+    if (proc->flags & WEFT__IN_BLOCKING)
+        weft__proc_badarg(call, "called inside weft_blocking, where nothing may park");
+    if (proc->fiber.kind != WEFT__PROC_GUEST) {
+        uint32_t was = weft__proc_enter_slot(proc);
+
+        weft__leave(weft__here(), was);
+    }
+    *here = weft__here();
+    return proc;
 }
 
 struct weft__proc *weft__proc_slot(weft_pid pid)

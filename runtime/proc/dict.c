@@ -3,14 +3,14 @@
 #include <string.h>
 
 #include "base/here.h"
-#include "base/slab.h"
+#include "base/memory.h"
 #include "proc/proc.h"
 #include "term/copy.h"
 
 struct weft__extra *weft__proc_extra(struct weft__proc *proc)
 {
     if (proc->extra == NULL) {
-        proc->extra = weft__slab_alloc(weft__here()->cache, sizeof *proc->extra);
+        proc->extra = weft__memory_alloc(sizeof *proc->extra);
         if (proc->extra != NULL)
             memset(proc->extra, 0, sizeof *proc->extra);
     }
@@ -19,7 +19,7 @@ struct weft__extra *weft__proc_extra(struct weft__proc *proc)
 
 void weft__extra_free(struct weft__proc *proc)
 {
-    weft__slab_free(weft__here()->cache, proc->extra, sizeof *proc->extra);
+    weft__memory_free(proc->extra, sizeof *proc->extra);
     proc->extra = NULL;
 }
 

@@ -340,7 +340,7 @@ static void on_fault(int signo, siginfo_t *info, void *context)
     proc = thread != NULL && is_fault(signo, info) ? process_here(here) : NULL;
     if (proc == NULL || !contain(thread, here, proc, signo, info, context)) {
         if (proc != NULL)
-            weft__fault_report(&thread->fault, context, proc, here->worker);
+            weft__fault_report(&thread->fault, context, proc, here->slot.worker);
         hand_on(signo, info, context);
     }
     errno = errno_before;

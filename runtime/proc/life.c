@@ -90,7 +90,7 @@ static void clean(struct weft__proc *proc)
         weft__extra_free(proc);
 }
 
-/* Its memory goes, its slot is free under the next serial. */
+/* Its memory goes, its slot is free under the next serial. In a section. */
 static void give_back(struct weft__runtime *runtime, struct weft__proc *proc)
 {
     uint64_t free_state = (weft__pid_serial(proc->pid) + 1) << WEFT__SERIAL_SHIFT | WEFT__FREE;
@@ -99,7 +99,14 @@ static void give_back(struct weft__runtime *runtime, struct weft__proc *proc)
     /* Release: who sees the new serial sees no more of the old life. Nobody has
      * to be kept from anything, as in ENDING nobody is let in. */
     atomic_store_explicit(&proc->state, free_state, memory_order_release);
-    weft__table_give(&runtime->table, slots_of(runtime, weft__here()->worker), proc);
+    weft__table_give(&runtime->table, slots_of(runtime, weft__here()->slot.worker), proc);
+}
+
+static void tell_report(struct weft__proc *proc, weft_term reason)
+{
+    weft__proc_let_user(); /* the program's log handler */
+    proc->report(proc, reason);
+    weft__proc_back_from_user(proc);
 }
 
 WEFT__GATE void weft__life_end(struct weft__proc *proc, weft_term reason)
@@ -108,13 +115,14 @@ WEFT__GATE void weft__life_end(struct weft__proc *proc, weft_term reason)
     uint64_t serial = weft__pid_serial(proc->pid);
     bool is_quiet;
 
+    weft__proc_enter_slot(proc); /* and never out again, but for what users wrote */
     proc->reason = reason;
     proc->flags |= WEFT__ENDS;
     if (proc->wait != NULL)
         weft__wait_end(proc->wait);
     if (proc->owned != NULL) {
         atomic_fetch_or_explicit(&proc->state, WEFT__KILLED, memory_order_seq_cst);
-        weft__owned_run_defers(&proc->owned);
+        weft__owned_run_defers(proc);
     }
     if (weft__life_ending != NULL)
         weft__life_ending(proc);
@@ -136,7 +144,7 @@ WEFT__GATE void weft__life_end(struct weft__proc *proc, weft_term reason)
     if (proc->fiber.kind == WEFT__PROC_FUNCTION && proc->report != NULL &&
         !(proc->flags & WEFT__RETURNED) &&
         !(is_quiet && weft_eq(reason, WEFT_ATOM("killed"))))
-        proc->report(proc, reason);
+        tell_report(proc, reason);
 
     tell(proc, WEFT__BOND_LINK);
     if (proc->flags & WEFT__IS_TASK)
@@ -167,7 +175,9 @@ WEFT__GATE static void run_function(struct weft__fiber *fiber)
         weft__proc_leave();
         return;
     }
+    weft__proc_let_user();
     result = proc->entry.fn(proc->arg);
+    weft__proc_back_from_user(proc);
     if (proc->flags & WEFT__IS_TASK) {
         proc->flags |= WEFT__RETURNED;
         weft__life_end(proc, result);
@@ -186,7 +196,9 @@ WEFT__GATE static bool handle(struct weft__proc *proc, struct weft__message *mes
     weft__mailbox_remove(proc, message);
     weft__scope_enter(&scope, &proc->region);
     weft__region_adopt(&proc->region, &message->block);
+    weft__proc_let_user();
     goes_on = proc->entry.handler(proc->state_of_handler, message->root);
+    weft__proc_back_from_user(proc);
     weft__scope_leave(&scope);
     return goes_on;
 }
@@ -251,11 +263,11 @@ _Noreturn void weft__proc_exit(struct weft__proc *proc, weft_term reason)
     if (proc->flags & WEFT__IN_BLOCKING) {
         proc->flags &= ~(uint32_t)WEFT__IN_BLOCKING;
         proc->reason = reason;
-        weft__proc_leave();
         weft__blocking_leave();
         weft__proc_enter(proc);
     }
     weft__catch_throw(proc, reason);
+    weft__proc_enter_slot(proc); /* and never out again: from here on it is the scheduler's */
     if (proc->flags & WEFT__ENDS)
         /* In a defer: that one is over, the others and the end go on. */
         weft_log_error("a function given to weft_defer ended: %s", weft_inspect(reason));
@@ -462,10 +474,11 @@ static void unmake(struct weft__runtime *runtime, struct weft__proc *parent, str
     give_back(runtime, child);
 }
 
-weft_pid weft__proc_spawn(struct weft__proc *parent, const struct weft__spawn *spawn, int *code)
+/* In a section, whose worker it is. */
+static weft_pid spawn_inside(struct weft__worker *worker, struct weft__proc *parent,
+                             const struct weft__spawn *spawn, int *code)
 {
     struct weft__runtime *runtime = weft__runtime();
-    struct weft__worker *worker = weft__here()->worker;
     struct weft__proc *child = weft__table_take(&runtime->table, slots_of(runtime, worker));
     weft_pid pid;
 
@@ -492,5 +505,15 @@ weft_pid weft__proc_spawn(struct weft__proc *parent, const struct weft__spawn *s
         weft__fiber_ready(runtime->sched, &child->fiber, WEFT__READY_NEXT);
     else
         weft__fiber_ready_new(runtime->sched, worker, &child->fiber);
+    return pid;
+}
+
+weft_pid weft__proc_spawn(struct weft__proc *parent, const struct weft__spawn *spawn, int *code)
+{
+    struct weft__here *here = weft__here();
+    uint32_t was = weft__enter(here);
+    weft_pid pid = spawn_inside(here->slot.worker, parent, spawn, code);
+
+    weft__leave(here, was);
     return pid;
 }

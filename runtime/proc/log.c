@@ -45,7 +45,7 @@
 
 #include "base/clock.h"
 #include "base/here.h"
-#include "base/slab.h"
+#include "base/memory.h"
 #include "base/symbol.h"
 #include "weft/error.h"
 
@@ -221,13 +221,13 @@ static bool write_line(const char *line, size_t size)
 static void write_record(const weft_log_record *record)
 {
     char small[512]; /* when there is no memory */
-    char *line = weft__slab_alloc(weft__here()->cache, WEFT__LOG_LINE);
+    char *line = weft__memory_alloc(WEFT__LOG_LINE);
     size_t size = line != NULL ? WEFT__LOG_LINE : sizeof small;
 
     size = weft_log_format(line != NULL ? line : small, size, record);
     if (!write_line(line != NULL ? line : small, size))
         leave_out(NULL);
-    weft__slab_free(weft__here()->cache, line, WEFT__LOG_LINE);
+    weft__memory_free(line, WEFT__LOG_LINE);
 }
 
 /* -- handlers ------------------------------------------------------------------------- */
@@ -440,7 +440,7 @@ void weft_log_at(struct weft_log_site *site, enum weft_log_level level, const ch
 {
     int before = errno;
     char small[512]; /* when there is no memory */
-    char *large = weft__slab_alloc(weft__here()->cache, WEFT__LOG_TEXT);
+    char *large = weft__memory_alloc(WEFT__LOG_TEXT);
     char *text = large != NULL ? large : small;
     size_t size = large != NULL ? WEFT__LOG_TEXT : sizeof small;
     weft_log_record record = {.level = level, .fields = weft_none, .text = text};
@@ -458,7 +458,7 @@ void weft_log_at(struct weft_log_site *site, enum weft_log_level level, const ch
         record.text_size = (size_t)n < size ? (size_t)n : weft__log_cut(text, size);
     }
     emit(site, &record);
-    weft__slab_free(weft__here()->cache, large, WEFT__LOG_TEXT);
+    weft__memory_free(large, WEFT__LOG_TEXT);
     errno = before;
 }
 

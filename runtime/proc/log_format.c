@@ -23,7 +23,7 @@
 
 #include "base/clock.h"
 #include "base/here.h"
-#include "base/slab.h"
+#include "base/memory.h"
 #include "weft/error.h"
 
 #define FIELDS_MAX 64
@@ -448,7 +448,7 @@ size_t weft_log_format(char *buffer, size_t size, const weft_log_record *record)
     }
     line.limit = buffer + size - 2 - END_ROOM;
     line.is_json = atomic_load_explicit(&format.kind, memory_order_relaxed) == WEFT_LOG_JSON;
-    line.scratch = weft__slab_alloc(weft__here()->cache, WEFT__LOG_TEXT);
+    line.scratch = weft__memory_alloc(WEFT__LOG_TEXT);
     line.scratch_size = WEFT__LOG_TEXT;
     if (line.scratch == NULL) {
         line.scratch = small;
@@ -459,7 +459,7 @@ size_t weft_log_format(char *buffer, size_t size, const weft_log_record *record)
     else
         put_readable(&line, record);
     if (line.scratch != small)
-        weft__slab_free(weft__here()->cache, line.scratch, WEFT__LOG_TEXT);
+        weft__memory_free(line.scratch, WEFT__LOG_TEXT);
     *line.at++ = '\n';
     *line.at = '\0';
     return (size_t)(line.at - buffer);

@@ -93,22 +93,22 @@ static __attribute__((noinline)) struct weft__message *message_of_memory(struct 
 }
 
 /* A live process, a pid that is not this slot's next life, a message that can
- * be sent: what nearly every send is. false: nothing was done. */
+ * be sent: what nearly every send is. false: nothing was done. In a section. */
 static inline bool send_quick(struct weft__here *here, weft_pid to, weft_term term)
 {
     struct weft__message *message;
     struct weft__proc *peer;
 
-    if (here->worker == NULL || here->proc == NULL || !weft_is_pid(to))
+    if (here->slot.worker == NULL || here->proc == NULL || !weft_is_pid(to))
         return false;
     peer = weft__table_at(&weft__runtime()->table, weft__pid_slot(to));
     if (peer == NULL || !weft__proc_is_there(peer, to))
         return false;
     __builtin_prefetch(&peer->inbox, 1); /* to write it, while the message is made */
     if (__builtin_expect((term.bits & 3) != 0 && !weft__is_special(term), 1))
-        message = weft__message_of_word(here->cache, term);
+        message = weft__message_of_word(here->slot.cache, term);
     else
-        message = message_of_memory(here->cache, term);
+        message = message_of_memory(here->slot.cache, term);
     if (__builtin_expect(message == NULL, 0))
         return false;
     weft__message_post(here, peer, to, message, true);
@@ -138,7 +138,12 @@ static __attribute__((noinline)) void send_or_exit(weft_term to, weft_term messa
 
 void weft_send(weft_term to, weft_term message)
 {
-    if (__builtin_expect(!send_quick(weft__here(), to, message), 0))
+    struct weft__here *here = weft__here();
+    uint32_t was = weft__enter(here);
+    bool is_sent = send_quick(here, to, message);
+
+    weft__leave(here, was);
+    if (__builtin_expect(!is_sent, 0))
         send_or_exit(to, message);
 }
 
@@ -151,10 +156,14 @@ static inline weft_term keep_for_scope(struct weft__here *here, struct weft__pro
 {
     weft_term root = message->root;
 
-    if (weft__is_memory(root))
+    if (weft__is_memory(root)) {
         weft__region_adopt(&proc->region, &message->block);
-    else
-        weft__message_free_to(here->cache, message);
+    } else {
+        uint32_t was = weft__enter(here);
+
+        weft__message_free_to(here->slot.cache, message);
+        weft__leave(here, was);
+    }
     return root;
 }
 
@@ -371,7 +380,7 @@ static inline bool receive(struct weft__here *here, struct weft__proc *proc, wef
 bool weft_receive(weft_term pattern, int64_t timeout_ms, weft_term *out)
 {
     struct weft__here *here = weft__here();
-    struct weft__proc *proc = weft__proc_need_parkable_on(here, "weft_receive");
+    struct weft__proc *proc = weft__proc_need_parkable_on(&here, "weft_receive");
 
     if (timeout_ms < 0)
         weft__proc_badarg("weft_receive", "timeout_ms is negative (%lld)", (long long)timeout_ms);
@@ -396,7 +405,7 @@ static inline void next_scope(struct weft__receive_each *each, struct weft__regi
 weft_term weft__receive_each_next(struct weft__receive_each *each)
 {
     struct weft__here *here = weft__here();
-    struct weft__proc *proc = weft__proc_need_parkable_on(here, "weft_receive_each");
+    struct weft__proc *proc = weft__proc_need_parkable_on(&here, "weft_receive_each");
     struct weft__message *first = first_plain(proc);
     weft_term message;
 

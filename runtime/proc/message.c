@@ -2,8 +2,18 @@
 
 #include "base/assert.h"
 #include "base/here.h"
-#include "base/slab.h"
+#include "base/memory.h"
 #include "proc/mailbox.h"
+
+static struct weft__message *message_make(enum weft__message_kind kind, size_t size)
+{
+    struct weft__here *here = weft__here();
+    uint32_t was = weft__enter(here);
+    struct weft__message *message = weft__message_alloc(here->slot.cache, kind, size);
+
+    weft__leave(here, was);
+    return message;
+}
 
 struct weft__message *weft__message_new(enum weft__message_kind kind, weft_term term,
                                         struct weft__copy_refusal *refusal)
@@ -17,7 +27,7 @@ struct weft__message *weft__message_new(enum weft__message_kind kind, weft_term 
         if (__builtin_expect(size == WEFT__COPY_REFUSED, 0))
             return NULL;
     }
-    message = weft__message_alloc(weft__here()->cache, kind, size);
+    message = message_make(kind, size);
     if (message != NULL)
         message->root = weft__copy_into(term, (char *)(message + 1), &message->block.counted);
     return message;
@@ -39,7 +49,7 @@ struct weft__message *weft__message_tuple(enum weft__message_kind kind, const we
             return NULL;
         size += part[i];
     }
-    message = weft__message_alloc(weft__here()->cache, kind, size);
+    message = message_make(kind, size);
     if (message == NULL)
         return NULL;
     box = (uint64_t *)(message + 1);

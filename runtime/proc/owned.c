@@ -4,7 +4,7 @@
 
 #include "base/code.h"
 #include "base/here.h"
-#include "base/slab.h"
+#include "base/memory.h"
 #include "proc/guest.h"
 #include "proc/limit.h"
 #include "proc/proc.h"
@@ -48,7 +48,7 @@ static struct weft__owned *owned_new(struct weft__proc *proc, struct weft__owned
         return NULL;
     if (proc != NULL && __builtin_expect((proc->flags & WEFT__LIMITED) != 0, 0))
         weft__limit_grow(proc, sizeof *owned + size);
-    owned = weft__slab_alloc(weft__here()->cache, sizeof *owned + size);
+    owned = weft__memory_alloc(sizeof *owned + size);
     if (owned == NULL)
         return NULL;
     owned->size = size;
@@ -60,7 +60,7 @@ static struct weft__owned *owned_new(struct weft__proc *proc, struct weft__owned
 static void owned_free(struct weft__owned **list, struct weft__owned *owned)
 {
     take_out(list, owned);
-    weft__slab_free(weft__here()->cache, owned, sizeof *owned + owned->size);
+    weft__memory_free(owned, sizeof *owned + owned->size);
 }
 
 void *weft__owned_alloc(struct weft__proc *proc, size_t size)
@@ -101,8 +101,9 @@ static struct weft__owned *newest_defer(struct weft__owned *owned)
     return owned;
 }
 
-WEFT__GATE void weft__owned_run_defers(struct weft__owned **list)
+WEFT__GATE void weft__owned_run_defers(struct weft__proc *proc)
 {
+    struct weft__owned **list = &proc->owned;
     struct weft__owned *owned;
 
     gather_defers(list);
@@ -111,7 +112,9 @@ WEFT__GATE void weft__owned_run_defers(struct weft__owned **list)
         void *arg = *arg_of(owned);
 
         owned_free(list, owned); /* first: it runs once, even if it exits */
+        weft__proc_let_user();
         run(arg);
+        weft__proc_back_from_user(proc);
     }
 }
 

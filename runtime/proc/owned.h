@@ -15,7 +15,7 @@ struct weft__owned {
 };
 
 /* Call the defers, last first; those they add as well. */
-void weft__owned_run_defers(struct weft__owned **list);
+void weft__owned_run_defers(struct weft__proc *proc);
 /* Bytes of memory a process has. */
 size_t weft__owned_size(const struct weft__proc *proc);
 /* Free all memory; defers that did not run never will. */

@@ -13,12 +13,12 @@
 #include "proc/proc.h"
 #include "proc/runtime.h"
 
-/* A process that waited or was parked is the caller's: let it run. */
+/* A process that waited or was parked is the caller's: let it run. In a section. */
 static inline void weft__proc_make_ready(struct weft__here *here, struct weft__proc *proc)
 {
     if (__builtin_expect(proc->fiber.kind == WEFT__PROC_GUEST, 0))
         weft__guest_wake(proc);
-    else if (!weft__fiber_ready_quick(here->worker, &proc->fiber))
+    else if (!weft__fiber_ready_quick(here->slot.worker, &proc->fiber))
         weft__fiber_ready(weft__runtime()->sched, &proc->fiber, WEFT__READY_NEXT);
 }
 
@@ -54,7 +54,7 @@ static inline bool weft__message_hand_over(struct weft__here *here, struct weft_
         if (__builtin_expect(to->pid.bits == message->to, 1))
             weft__mailbox_append(to, message);
         else
-            weft__message_free_to(here->cache, message); /* for one that lived here before */
+            weft__message_free_to(here->slot.cache, message); /* for one that lived here before */
     }
     weft__proc_make_ready(here, to);
     return true;
@@ -82,13 +82,13 @@ static inline void weft__message_leave_hint(struct weft__here *here, struct weft
 
     message->from = (uintptr_t)*slot;
     *slot = message;
-    if (here->cache != NULL)
-        weft__slab_prefetch(here->cache, sizeof *message);
+    if (here->slot.cache != NULL)
+        weft__slab_prefetch(here->slot.cache, sizeof *message);
 }
 
 /* Give the message to the process, and wake it if it waits for mail. Where it is
  * gone, or another lives there now, the message is dropped at some time.
- * is_plain: its kind is WEFT__MESSAGE. */
+ * is_plain: its kind is WEFT__MESSAGE. In a section. */
 static inline void weft__message_post(struct weft__here *here, struct weft__proc *to, weft_pid pid,
                                       struct weft__message *message, bool is_plain)
 {

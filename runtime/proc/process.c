@@ -84,7 +84,7 @@ weft_pid weft_self(void)
 void weft_yield(void)
 {
     struct weft__here *here = weft__here();
-    struct weft__proc *proc = weft__proc_need_parkable_on(here, "weft_yield");
+    struct weft__proc *proc = weft__proc_need_parkable_on(&here, "weft_yield");
 
     weft__proc_obey(proc);
     if (proc->fiber.kind == WEFT__PROC_GUEST)
@@ -98,9 +98,9 @@ void weft_checkpoint(void)
     struct weft__here *here = weft__here();
     struct weft__proc *proc = here->proc;
 
-    if (here->worker == NULL || proc == NULL)
+    if (here->carrier == NULL || proc == NULL || (proc->flags & WEFT__IN_BLOCKING))
         return;
-    if (__builtin_expect(weft__worker_is_due(here->worker), 0))
+    if (__builtin_expect(weft__worker_is_due(here), 0))
         weft_yield();
     else if (atomic_load_explicit(&proc->state, memory_order_relaxed) & WEFT__EVENT_SIGNAL)
         weft__proc_obey(proc);
@@ -139,7 +139,6 @@ WEFT__GATE void *weft_blocking(void *(*fn)(void *arg), void *arg)
     proc->flags |= WEFT__IN_BLOCKING;
     result = fn(arg);
     proc->flags &= ~(uint32_t)WEFT__IN_BLOCKING;
-    weft__proc_leave();
     weft__blocking_leave();
     weft__proc_enter(proc);
     weft__proc_obey(proc);

@@ -19,6 +19,7 @@
 #include "proc/coroner.h"
 #include "proc/fault.h"
 #include "proc/guest.h"
+#include "proc/hog_report.h"
 #include "proc/life.h"
 #include "proc/log.h"
 #include "proc/message.h"
@@ -76,8 +77,9 @@ static void in_fork_child(void)
     atomic_store_explicit(&has_forked, true, memory_order_relaxed);
     atomic_store_explicit(&weft__the_runtime, NULL, memory_order_relaxed);
     /* The thread that forked may be a worker's: it is nobody's here. */
-    here->worker = NULL;
-    here->cache = NULL;
+    here->slot.worker = NULL;
+    here->slot.cache = NULL;
+    atomic_store_explicit(&here->hold, WEFT__HOLDS_NONE, memory_order_relaxed);
     here->proc = NULL;
     here->carrier = NULL;
     pthread_mutex_init(&start_lock, NULL);
@@ -124,6 +126,8 @@ static int check_options(const struct weft_runtime_options *options)
     if (options->max_blocking < 1 || options->max_blocking > 65536)
         return fail(WEFT_EINVAL, "weft_runtime_start: .max_blocking is %u, not from 1 to 65536",
                     options->max_blocking);
+    if (options->max_hogs > 65536)
+        return fail(WEFT_EINVAL, "weft_runtime_start: .max_hogs is %u, above 65536", options->max_hogs);
     return 0;
 }
 
@@ -149,10 +153,10 @@ static int start(const struct weft_runtime_options *options)
 {
     const char *problem = options->contain_faults ? weft__coroner_prepare() : NULL;
     struct weft__sched_options sched = {
-        .n_workers = options->workers, .max_blocking = options->max_blocking,
+        .n_workers = options->workers, .max_blocking = options->max_blocking, .max_hogs = options->max_hogs,
         .seed = options->seed != 0 ? options->seed : (uint64_t)weft__clock_ns() ^ (uint64_t)getpid() << 32,
         .max_cached_stacks = (uint32_t)options->max_cached_stacks, .bind = options->bind, .warn = warn,
-        .hooks = &weft__fault_hooks};
+        .hooks = &weft__fault_hooks, .note_hog = weft__hog_note, .on_hog = weft__hog_tell};
     struct weft__runtime *runtime = calloc(1, sizeof *runtime);
     int code = WEFT_ENOMEM;
 

@@ -104,10 +104,9 @@ static void task_end(struct weft__proc *proc)
 }
 
 /* A result that is no memory, an owner that is there: how nearly every task ends.
- * false: nothing was done. */
-static bool task_end_quick(struct weft__proc *proc)
+ * false: nothing was done. In a section. */
+static bool task_end_quick(struct weft__here *here, struct weft__proc *proc)
 {
-    struct weft__here *here = weft__here();
     weft_pid to = weft__task_owner(proc);
     struct weft__proc *owner = weft__table_at(&weft__runtime()->table, weft__pid_slot(to));
     struct weft__message *message;
@@ -115,7 +114,7 @@ static bool task_end_quick(struct weft__proc *proc)
     if ((proc->flags & WEFT__RETURNED) == 0 || weft__is_memory(proc->reason) || weft__is_special(proc->reason) ||
         weft_is_none(proc->reason) || owner == NULL || !weft__proc_is_there(owner, to))
         return false;
-    message = weft__message_alloc(here->cache, WEFT__SIGNAL_TASK_END, 0);
+    message = weft__message_alloc(here->slot.cache, WEFT__SIGNAL_TASK_END, 0);
     if (message == NULL)
         return false;
     message->root = proc->reason;
@@ -128,7 +127,12 @@ static bool task_end_quick(struct weft__proc *proc)
 
 void weft__signal_task_end(struct weft__proc *proc)
 {
-    if (__builtin_expect(!task_end_quick(proc), 0))
+    struct weft__here *here = weft__here();
+    uint32_t was = weft__enter(here);
+    bool is_told = task_end_quick(here, proc);
+
+    weft__leave(here, was);
+    if (__builtin_expect(!is_told, 0))
         task_end(proc);
 }
 

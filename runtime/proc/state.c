@@ -43,8 +43,13 @@ static bool set_event(struct weft__proc *proc, uint64_t serial, uint64_t event)
         /* Seq_cst: (1), and against the park's exchange of the same word. */
     } while (!atomic_compare_exchange_weak_explicit(&proc->state, &state, next,
                                                     memory_order_seq_cst, memory_order_seq_cst));
-    if ((state & WEFT__STATE_MASK) == WEFT__PARKED || take_waiting(proc))
-        weft__proc_make_ready(weft__here(), proc);
+    if ((state & WEFT__STATE_MASK) == WEFT__PARKED || take_waiting(proc)) {
+        struct weft__here *here = weft__here();
+        uint32_t was = weft__enter(here);
+
+        weft__proc_make_ready(here, proc);
+        weft__leave(here, was);
+    }
     return true;
 }
 
@@ -59,6 +64,8 @@ void weft__proc_unpark(weft_pid pid)
 void weft__proc_mark_killed(struct weft__proc *proc, weft_pid pid)
 {
     set_event(proc, weft__pid_serial(pid), WEFT__KILLED | WEFT__EVENT_SIGNAL);
+    /* Should it run on for long, it is interrupted. */
+    weft__watchdog_wake(weft__runtime()->sched);
 }
 
 void weft__proc_mark_quiet(weft_pid pid)
@@ -88,7 +95,11 @@ bool weft__message_send(struct weft__proc *to, weft_pid pid, struct weft__messag
     bool is_urgent = kind == WEFT__SIGNAL_EXIT || kind == WEFT__SIGNAL_INFO ||
                      (kind == WEFT__SIGNAL_TASK_END && !(message->block.flags & WEFT__HAS_VALUE));
 
-    weft__message_post(weft__here(), to, pid, message, kind == WEFT__MESSAGE);
+    struct weft__here *here = weft__here();
+    uint32_t was = weft__enter(here);
+
+    weft__message_post(here, to, pid, message, kind == WEFT__MESSAGE);
+    weft__leave(here, was);
     if (is_urgent)
         return set_event(to, weft__pid_serial(pid), WEFT__EVENT_SIGNAL);
     /* After the push: who sees it gone answers itself. */
@@ -155,7 +166,7 @@ static inline void commit(struct weft__here *here, void *fiber, bool for_mail)
     struct weft__proc *proc = fiber; /* the fiber comes first */
 
     if (__builtin_expect(!commit_park(proc, for_mail), 0))
-        weft__fiber_ready(here->worker->sched, &proc->fiber, WEFT__READY_NEXT);
+        weft__fiber_ready(here->slot.worker->sched, &proc->fiber, WEFT__READY_NEXT);
 }
 
 static void commit_waiting(struct weft__here *here, void *fiber)
@@ -179,6 +190,15 @@ void weft__proc_leave(void)
 
     here->proc = NULL;
     here->region = NULL;
+}
+
+uint32_t weft__proc_enter_slot(struct weft__proc *proc)
+{
+    uint32_t was;
+
+    if (weft__enter_slot(&was))
+        weft__proc_enter(proc);
+    return was;
 }
 
 static inline struct weft__here *park(struct weft__here *here, struct weft__proc *proc, bool for_mail)
@@ -234,11 +254,13 @@ bool weft__wait_once(struct weft__wait *wait, bool for_mail)
     if (atomic_load_explicit(&wait->is_over, memory_order_acquire) || wait->timeout_ns == 0)
         return false;
     if (!wait->is_set && wait->timeout_ns > 0) {
-        struct weft__worker *worker = weft__here()->worker;
+        uint32_t was = weft__proc_enter_slot(proc);
+        struct weft__here *here = weft__here();
 
         wait->is_set = true;
         proc->wait = wait; /* whoever ends the process cancels the timer */
-        weft__wheel_add(&worker->wheel, &wait->timer, wait->timeout_ns);
+        weft__wheel_add(&here->slot.worker->wheel, &wait->timer, wait->timeout_ns);
+        weft__leave(here, was);
     }
     park(weft__here(), proc, for_mail);
     return !atomic_load_explicit(&wait->is_over, memory_order_acquire);

@@ -23,6 +23,7 @@
  */
 #include "base/here.h"
 #include "sched/context.h"
+#include "sched/hog.h"
 #include "sched/sched.h"
 #include "weft/error.h"
 
@@ -55,6 +56,15 @@ static uint32_t wait_for_call(struct weft__carrier *carrier)
     return what;
 }
 
+/* It is somebody else's from here on, or nobody's. In a section. */
+static void give_up_slot(struct weft__here *here)
+{
+    here->slot.worker = NULL;
+    here->slot.cache = NULL;
+    /* Over ASKED too: that is refused. */
+    atomic_store_explicit(&here->hold, WEFT__HOLDS_NONE, memory_order_release);
+}
+
 static void carry(struct weft__carrier *carrier, struct weft__worker *worker)
 {
     struct weft__here *here = weft__here();
@@ -65,12 +75,13 @@ static void carry(struct weft__carrier *carrier, struct weft__worker *worker)
     pthread_setname_np(pthread_self(), name);
     if (carrier->sched->bind)
         weft__topology_bind_thread(&carrier->sched->topology, worker->index, false);
-    /* Release, with the watchdog's acquire: the hooks were told of the thread. */
-    atomic_store_explicit(&worker->carrier, carrier, memory_order_release);
-    here->worker = worker;
-    here->cache = worker->cache;
+    atomic_store_explicit(&carrier->carries, worker, memory_order_relaxed);
+    here->slot.worker = worker;
+    here->slot.cache = worker->cache;
     stack = weft__worker_base_stack(worker, 0);
     here->stack = stack;
+    /* Release, with W1 of hog.c: carries is set. */
+    atomic_store_explicit(&here->hold, WEFT__HOLDS_SLOT, memory_order_release);
     weft__switch(&carrier->native, stack, NULL);
     /* Back: the worker is somebody else's, or stops. */
 }
@@ -93,10 +104,31 @@ static void after_return(struct weft__here *here)
     here->after = NULL;
     if (after != NULL)
         after(here, here->after_arg);
-    here->worker = NULL;
-    here->cache = NULL;
+    give_up_slot(here);
     here->stack = NULL;
     here->fiber = NULL;
+    here->proc = NULL;
+    here->region = NULL;
+}
+
+/* false: it can carry nothing any more, and ends. */
+static bool become_spare(struct weft__carrier *carrier)
+{
+    struct weft__sched *sched = carrier->sched;
+
+    pthread_mutex_lock(&sched->carriers.lock);
+    carrier->has_ended = !weft__hog_recovers(carrier);
+    if (carrier->has_ended) {
+        carrier->next = sched->carriers.ended;
+        sched->carriers.ended = carrier;
+        sched->carriers.n_threads--;
+    } else {
+        carrier->next = sched->carriers.spares;
+        sched->carriers.spares = carrier;
+    }
+    pthread_cond_broadcast(&sched->carriers.gone);
+    pthread_mutex_unlock(&sched->carriers.lock);
+    return !carrier->has_ended;
 }
 
 static void *carrier_main(void *arg)
@@ -106,9 +138,13 @@ static void *carrier_main(void *arg)
     struct weft__here *here = weft__here();
 
     here->carrier = carrier;
+    carrier->tid = (pid_t)syscall(SYS_gettid);
+    weft__enter(here); /* what the thread does by itself is all in one section */
     weft__stack_native_init(&carrier->native);
     if (sched->hooks != NULL && sched->hooks->thread_begins != NULL)
         sched->hooks->thread_begins(carrier);
+    /* Release, with the watchdog's acquire: tid, and what the hooks noted. */
+    atomic_store_explicit(&carrier->here, here, memory_order_release);
     for (;;) {
         struct weft__worker *worker;
         struct weft__fiber *fiber;
@@ -124,11 +160,8 @@ static void *carrier_main(void *arg)
         else
             run_alone(carrier, fiber);
         after_return(here);
-        pthread_mutex_lock(&sched->carriers.lock);
-        carrier->next = sched->carriers.spares;
-        sched->carriers.spares = carrier;
-        pthread_cond_broadcast(&sched->carriers.gone);
-        pthread_mutex_unlock(&sched->carriers.lock);
+        if (!become_spare(carrier))
+            break;
         pthread_setname_np(pthread_self(), "weft-spare");
     }
     if (sched->hooks != NULL && sched->hooks->thread_ends != NULL)
@@ -137,8 +170,29 @@ static void *carrier_main(void *arg)
     return NULL;
 }
 
+/* Take the threads out of the lists that ended by themselves. */
+static void bury(struct weft__sched *sched)
+{
+    struct weft__carrier *carrier, *next, **at;
+
+    pthread_mutex_lock(&sched->carriers.lock);
+    carrier = sched->carriers.ended;
+    sched->carriers.ended = NULL;
+    for (at = &sched->carriers.all; *at != NULL;)
+        if ((*at)->has_ended)
+            *at = (*at)->next_all;
+        else
+            at = &(*at)->next_all;
+    pthread_mutex_unlock(&sched->carriers.lock);
+    for (; carrier != NULL; carrier = next) {
+        next = carrier->next;
+        pthread_join(carrier->thread, NULL);
+        free(carrier);
+    }
+}
+
 /* A carrier that waits, made if there is none; NULL: no thread to be had. */
-static struct weft__carrier *take_spare(struct weft__sched *sched)
+struct weft__carrier *weft__carrier_take_spare(struct weft__sched *sched)
 {
     struct weft__carrier *carrier;
     sigset_t all, before;
@@ -152,6 +206,7 @@ static struct weft__carrier *take_spare(struct weft__sched *sched)
     if (carrier != NULL)
         return carrier;
 
+    bury(sched);
     carrier = calloc(1, sizeof *carrier);
     if (carrier == NULL)
         return NULL;
@@ -181,17 +236,35 @@ static struct weft__carrier *take_spare(struct weft__sched *sched)
     return carrier;
 }
 
+void weft__carrier_give(struct weft__carrier *spare, struct weft__worker *worker)
+{
+    spare->worker = worker;
+    /* Here, so that nobody finds the one before, whose thread may end, later. */
+    atomic_store_explicit(&worker->carrier, spare, memory_order_release);
+    call(spare, CALLED_GIVEN);
+}
+
+void weft__carrier_give_back(struct weft__carrier *spare)
+{
+    struct weft__sched *sched = spare->sched;
+
+    pthread_mutex_lock(&sched->carriers.lock);
+    spare->next = sched->carriers.spares;
+    sched->carriers.spares = spare;
+    pthread_cond_broadcast(&sched->carriers.gone);
+    pthread_mutex_unlock(&sched->carriers.lock);
+}
+
 /* -- start and stop ------------------------------------------------------------------------ */
 
 int weft__carriers_start(struct weft__sched *sched)
 {
     for (uint32_t i = 0; i < sched->n_workers; i++) {
-        struct weft__carrier *carrier = take_spare(sched);
+        struct weft__carrier *carrier = weft__carrier_take_spare(sched);
 
         if (carrier == NULL)
             return WEFT_EAGAIN;
-        carrier->worker = sched->workers[i];
-        call(carrier, CALLED_GIVEN);
+        weft__carrier_give(carrier, sched->workers[i]);
     }
     return 0;
 }
@@ -211,6 +284,7 @@ void weft__carriers_stop(struct weft__sched *sched)
         pthread_cond_wait(&sched->carriers.gone, &sched->carriers.lock);
     }
     pthread_mutex_unlock(&sched->carriers.lock);
+    bury(sched);
     for (carrier = sched->carriers.all; carrier != NULL; carrier = next) {
         next = carrier->next_all;
         call(carrier, CALLED_TO_END);
@@ -227,7 +301,7 @@ void weft__carriers_stop(struct weft__sched *sched)
 static void wait_for_permit(struct weft__here *here, void *arg)
 {
     struct weft__fiber *fiber = arg;
-    struct weft__sched *sched = here->worker->sched;
+    struct weft__sched *sched = here->slot.worker->sched;
     bool has_permit = false;
 
     pthread_mutex_lock(&sched->carriers.lock);
@@ -287,19 +361,18 @@ static void go_to_carrier(struct weft__here *here, void *arg)
     call(carrier, CALLED_GIVEN);
 }
 
-void weft__blocking_enter(void)
+/* In a section. */
+static void enter_inside(void)
 {
     struct weft__here *here = weft__here();
     struct weft__fiber *self = here->fiber;
     struct weft__worker *worker;
     struct weft__carrier *spare;
 
-    if (self->is_sticky)
-        return; /* its thread is its own: it blocks */
-    take_permit(here->worker->sched);
+    take_permit(here->slot.worker->sched);
     here = weft__here();
-    worker = here->worker;
-    spare = take_spare(worker->sched);
+    worker = here->slot.worker;
+    spare = weft__carrier_take_spare(worker->sched);
     if (spare == NULL) { /* no thread to be had: this one blocks, worker and all */
         give_permit(worker->sched);
         return;
@@ -309,35 +382,75 @@ void weft__blocking_enter(void)
         weft__fiber_park(here, go_to_carrier);
         return;
     }
-    here->worker = NULL;
-    here->cache = NULL;
+    give_up_slot(here);
     pthread_setname_np(pthread_self(), "weft-blocking");
     if (worker->sched->bind)
         weft__topology_bind_thread(&worker->sched->topology, worker->index, true);
-    spare->worker = worker;
-    call(spare, CALLED_GIVEN);
+    weft__carrier_give(spare, worker);
+}
+
+void weft__blocking_enter(void)
+{
+    uint32_t was;
+
+    if (weft__here()->fiber->is_sticky)
+        return; /* its thread is its own: it blocks */
+    weft__enter_slot(&was);
+    enter_inside();
+    weft__leave(weft__here(), was);
+}
+
+void weft__blocking_leave(void)
+{
+    uint32_t was;
+
+    weft__enter_slot(&was);
+    weft__leave(weft__here(), was);
+}
+
+/* -- with and without a worker ----------------------------------------------------------- */
+
+bool weft__has_slot(void)
+{
+    struct weft__here *here = weft__here();
+    uint32_t was = weft__enter(here);
+    bool has_slot = here->slot.worker != NULL;
+
+    weft__leave(here, was);
+    return has_slot;
 }
 
 /* On the native stack, when the fiber's is left. */
 static void queue_again(struct weft__here *here, void *arg)
 {
     struct weft__fiber *fiber = arg;
-    struct weft__sched *sched = here->carrier->sched;
 
-    give_permit(sched);
-    weft__fiber_ready(sched, fiber, WEFT__READY_LAST);
+    /* Relaxed: TAKEN is never taken back by others. */
+    if (atomic_load_explicit(&here->hold, memory_order_relaxed) == WEFT__HOLD_TAKEN)
+        weft__hog_is_back(here->carrier);
+    else
+        give_permit(here->carrier->sched);
+    weft__fiber_ready(here->carrier->sched, fiber, WEFT__READY_LAST);
 }
 
-void weft__blocking_leave(void)
+bool weft__find_slot(struct weft__here *here)
 {
-    struct weft__here *here = weft__here();
     struct weft__fiber *self = here->fiber;
 
-    if (here->worker != NULL)
-        return; /* it kept its worker */
+    if (here->carrier == NULL)
+        return false;
     self->stack = here->stack;
     here->after = queue_again;
     here->after_arg = self;
     weft__switch(self->stack, &here->carrier->native, NULL);
     weft__worker_arrive();
+    return true;
+}
+
+bool weft__enter_slot(uint32_t *was)
+{
+    struct weft__here *here = weft__here();
+
+    *was = weft__enter(here);
+    return here->slot.worker == NULL && weft__find_slot(here);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "sched/hog.h"
 #include "weft/error.h"
 
 static void place_on_node(void *arg, void *at, size_t size)
@@ -83,6 +84,10 @@ int weft__sched_new(struct weft__sched **made, const struct weft__sched_options 
         return WEFT_ENOMEM;
     memset(sched, 0, sizeof *sched);
     sched->max_blocking = options->max_blocking;
+    sched->max_hogs = options->max_hogs;
+    sched->note_hog = options->note_hog;
+    sched->on_hog = options->on_hog;
+    sched->warn = options->warn;
     sched->seed = options->seed;
     sched->hooks = options->hooks;
     weft__spin_init(&sched->idle.lock, WEFT__RANK_LEAF);
@@ -111,8 +116,11 @@ int weft__sched_new(struct weft__sched **made, const struct weft__sched_options 
 
 int weft__sched_start(struct weft__sched *sched)
 {
-    int code = weft__watchdog_start(sched);
+    int code;
 
+    if (!weft__hogs_init(sched) && sched->warn != NULL)
+        sched->warn(NULL, "no membarrier: a process that does not call weft keeps its worker");
+    code = weft__watchdog_start(sched);
     if (code == 0)
         code = weft__carriers_start(sched);
     if (code != 0)

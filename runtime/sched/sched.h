@@ -33,6 +33,8 @@
  * that does not know of it. */
 #define WEFT__INTERRUPT SIGURG
 
+struct weft__here;
+struct weft__hog;
 struct weft__sched;
 struct weft__carrier;
 
@@ -71,7 +73,6 @@ struct weft__worker {
     struct weft__node *node;
     uint32_t index;
     /* By the thread that carries it. */
-    int32_t ticks;               /* runs left until the next look around */
     uint32_t n_turns;            /* looks around, for what is done more rarely */
     uint32_t n_kept;             /* looks around in the run `kept`, which went on after them */
     uint64_t kept;
@@ -95,7 +96,13 @@ struct weft__worker {
     struct weft__worker *next_asleep; /* under idle.lock */
     /* By the watchdog. */
     _Alignas(WEFT__CACHE_LINE) _Atomic uint64_t due_run; /* the run that has lasted a tick */
-    uint64_t seen_runs;
+    struct {
+        uint64_t runs;           /* as last seen */
+        int64_t since_ns;        /* when this number was seen first */
+        int64_t cpu_ns;          /* its thread's time on a core at the last look */
+        int64_t since_cpu_ns;    /* and at the first */
+        bool is_told;            /* that its slot could not be handed over */
+    } watch;
 };
 
 struct weft__node {
@@ -114,6 +121,16 @@ struct weft__carrier {
     struct weft__fiber *fiber;       /* or: a fiber to run without a worker */
     void *faults;                    /* the hooks' own; set before it carries anything */
     _Atomic uint32_t called;         /* futex: 1 when given something, 2 to end */
+    /* By the thread as it starts; here comes last. */
+    pid_t tid;
+    _Atomic(struct weft__here *) here;
+    /* By the thread, read by the watchdog: what it carries. */
+    _Atomic(struct weft__worker *) carries;
+    /* Under carriers.lock. */
+    struct weft__fiber *hog;         /* whose slot was taken, while it is here (hog.c) */
+    struct weft__carrier *next_hog;
+    bool is_niced;                   /* it was a hog's */
+    bool has_ended;                  /* the thread ends by itself, and is in carriers.ended */
     struct weft__carrier *next;      /* spares, under carriers.lock */
     struct weft__carrier *next_all;
 };
@@ -125,8 +142,12 @@ struct weft__sched {
     struct weft__node *nodes;
     uint32_t n_workers, n_nodes;
     bool bind;
-    uint32_t max_blocking;
+    uint32_t max_blocking, max_hogs;
     uint64_t seed;
+    /* Tell of hogs: note fills who and code while the fiber is there, on tells. */
+    void (*note_hog)(struct weft__hog *hog);
+    void (*on_hog)(const struct weft__hog *hog);
+    void (*warn)(void *arg, const char *text);
     struct weft__stack_space *stacks;
     struct weft__poll *poll;
     const struct weft__sched_hooks *hooks;
@@ -148,10 +169,22 @@ struct weft__sched {
         pthread_cond_t gone;
         struct weft__carrier *spares;
         struct weft__carrier *all;
+        struct weft__carrier *ended;    /* by themselves; to be joined */
         uint32_t n_threads;             /* alive */
         uint32_t n_blocking;            /* permits taken */
         struct weft__fiber *waiting, **waiting_end; /* for a permit */
     } carriers;
+
+    /* hog.c */
+    struct {
+        struct weft__runq queue;        /* the watchdog's: what it takes out of a queue */
+        bool can_take;                  /* set by start */
+        int usual_nice;
+        uint32_t n;                     /* threads with a hog now; under carriers.lock */
+        struct weft__carrier *list;     /* them */
+        _Atomic uint64_t n_taken;       /* slots handed over so far */
+        _Atomic uint64_t n_kept;        /* runs whose slot had to wait */
+    } hogs;
 
     /* watchdog.c */
     struct {
@@ -177,7 +210,9 @@ struct weft__sched_hooks {
 
 struct weft__sched_options {
     uint32_t n_workers;
-    uint32_t max_blocking;
+    uint32_t max_blocking, max_hogs;
+    void (*note_hog)(struct weft__hog *hog);
+    void (*on_hog)(const struct weft__hog *hog);
     uint64_t seed;
     uint32_t max_cached_stacks;
     bool bind;
@@ -263,20 +298,31 @@ static inline void weft__fiber_ready_new(struct weft__sched *sched, struct weft_
         weft__idle_notify(sched);
 }
 
-/* Has the fiber that runs there had it for so long that others should? */
-bool weft__worker_is_due(const struct weft__worker *worker);
+/* Has what runs on this thread had it for so long that others should? Or has
+ * its slot been taken, and it should ask for another? */
+bool weft__worker_is_due(const struct weft__here *here);
+
+/* Begin a section (base/here.h) that has a worker: a fiber whose slot was taken
+ * or handed on leaves its thread, queues itself, and goes on where it gets its
+ * turn. true: it did so. A foreign thread just begins one, without a worker. */
+bool weft__enter_slot(uint32_t *was);
+/* The same when weft__enter found none. */
+bool weft__find_slot(struct weft__here *here);
+
+/* Does the calling thread carry a worker? It may lose it right after. */
+bool weft__has_slot(void);
 
 /* Look around; then: has this run lasted long enough? */
-bool weft__worker_turn_is_over(struct weft__worker *worker);
+bool weft__worker_turn_is_over(struct weft__here *here);
 
 /* For a fiber that has done a piece of work and could go on without parking, such
  * as with its next message: each piece counts as a run of the worker, which looks
  * around now and then. true: it has had its turn, others should run. */
 static inline bool weft__fiber_is_to_give_way(struct weft__here *here)
 {
-    if (here->worker == NULL || __builtin_expect(--here->worker->ticks > 1, 1))
+    if (here->carrier == NULL || __builtin_expect(--here->ticks > 1, 1))
         return false;
-    return weft__worker_turn_is_over(here->worker);
+    return weft__worker_turn_is_over(here);
 }
 
 /* First thing on any stack that was switched to: do what the one before it on
@@ -315,6 +361,11 @@ void weft__idle_found(struct weft__worker *worker);
  * one, without a worker, until leave. May park first, when too many block. */
 void weft__blocking_enter(void);
 void weft__blocking_leave(void);
+/* A thread that waits, or a new one; NULL: none to be had. It is given a worker,
+ * or back. */
+struct weft__carrier *weft__carrier_take_spare(struct weft__sched *sched);
+void weft__carrier_give(struct weft__carrier *spare, struct weft__worker *worker);
+void weft__carrier_give_back(struct weft__carrier *spare);
 int weft__carriers_start(struct weft__sched *sched);
 void weft__carriers_stop(struct weft__sched *sched);
 

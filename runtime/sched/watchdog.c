@@ -6,7 +6,8 @@
  *   - polls descriptors when nobody has,
  *   - notes which run has lasted a whole tick: weft_checkpoint gives way then,
  *     and thieves may take what waits in that worker's run-next,
- *   - wakes a sleeper when such a worker has fibers waiting.
+ *   - wakes a sleeper when such a worker has fibers waiting,
+ *   - takes the worker away from its thread in the end (hog.c).
  *
  * When everybody sleeps it ticks ever more slowly for about a second, then
  * sleeps itself: an idle runtime makes no system call. Workers wake it when
@@ -16,6 +17,7 @@
  */
 #include "base/clock.h"
 #include "base/here.h"
+#include "sched/hog.h"
 #include "sched/sched.h"
 #include "weft/error.h"
 
@@ -28,6 +30,7 @@
 enum { ASLEEP, AWAKE, TO_END };
 
 #define WEFT__TICK_NS (1 * WEFT__NS_PER_MS)
+#define WEFT__MOMENT_NS (100 * INT64_C(1000)) /* for a checkpoint that is due */
 #define WEFT__TICK_MAX_NS (64 * WEFT__NS_PER_MS)
 #define WEFT__QUIET_NS WEFT__NS_PER_S
 
@@ -51,32 +54,53 @@ static void tell_of_long_run(struct weft__worker *worker, uint64_t run)
         hooks->runs_long(carrier, fiber);
 }
 
-static void look_at(struct weft__worker *worker, int64_t now_ns)
+/* Those whose slots were taken may have been killed meanwhile. */
+static void tell_of_hogs(struct weft__sched *sched)
 {
+    const struct weft__sched_hooks *hooks = sched->hooks;
+
+    if (hooks == NULL || hooks->runs_long == NULL)
+        return;
+    /* Under the lock the thread cannot end. */
+    pthread_mutex_lock(&sched->carriers.lock);
+    for (struct weft__carrier *carrier = sched->hogs.list; carrier != NULL; carrier = carrier->next_hog)
+        hooks->runs_long(carrier, carrier->hog);
+    pthread_mutex_unlock(&sched->carriers.lock);
+}
+
+/* true: it ought to give way now; look again in a moment. */
+static bool look_at(struct weft__worker *worker, int64_t now_ns)
+{
+    bool was_due = atomic_load_explicit(&worker->due_run, memory_order_relaxed) == worker->watch.runs;
     uint64_t runs = atomic_load_explicit(&worker->counts.runs, memory_order_relaxed);
 
     if (weft__wheel_due(&worker->wheel) < now_ns - WEFT__TICK_NS / 2)
         weft__wheel_help(&worker->wheel, now_ns, UINT32_MAX);
-    if (runs != worker->seen_runs) {
-        worker->seen_runs = runs;
-        return;
+    if (runs != worker->watch.runs || worker->watch.since_ns == 0) {
+        worker->watch.runs = runs;
+        weft__hog_begin(worker, now_ns);
+        return false;
     }
     /* Relaxed: a hint for the worker and for thieves. */
     atomic_store_explicit(&worker->due_run, runs, memory_order_relaxed);
     if (!weft__runq_is_empty(&worker->queue))
         weft__idle_notify_late(worker->sched);
     tell_of_long_run(worker, runs);
+    weft__hog_watch(worker, now_ns, was_due);
+    return !was_due;
 }
 
-static void tick(struct weft__sched *sched)
+static bool tick(struct weft__sched *sched)
 {
     int64_t now_ns = weft__clock_ns();
+    bool is_one_due = false;
 
     for (uint32_t i = 0; i < sched->n_workers; i++)
         if (atomic_load_explicit(&sched->workers[i]->rest, memory_order_relaxed) == WEFT__AWAKE)
-            look_at(sched->workers[i], now_ns);
+            is_one_due |= look_at(sched->workers[i], now_ns);
     if (!sched->idle.has_poller && weft__poll_n_waiting(sched->poll) > 0)
         weft__poll_wait(sched->poll, 0);
+    return is_one_due;
 }
 
 static bool all_asleep(struct weft__sched *sched)
@@ -111,9 +135,9 @@ static void *watchdog_main(void *arg)
     pthread_setname_np(pthread_self(), "weft-watchdog");
     while (atomic_load_explicit(word, memory_order_acquire) != TO_END) {
         wait_word(word, AWAKE, period_ns);
+        tell_of_hogs(sched);
         if (!all_asleep(sched)) {
-            tick(sched);
-            period_ns = WEFT__TICK_NS;
+            period_ns = tick(sched) ? WEFT__MOMENT_NS : WEFT__TICK_NS;
             quiet_ns = 0;
             continue;
         }

@@ -59,7 +59,7 @@ static void look_around(struct weft__worker *worker)
 {
     struct weft__poll *poll = worker->sched->poll;
 
-    worker->ticks = WEFT__TICKS;
+    weft__here()->ticks = WEFT__TICKS;
     worker->n_turns++;
     weft__worker_turn_timers(worker);
     /* Those who gave way were queued with a look and no fence: see requeue. */
@@ -77,7 +77,7 @@ static struct weft__fiber *look_for_work(struct weft__worker *worker)
     for (;;) {
         struct weft__fiber *fiber;
 
-        if (--worker->ticks <= 0) {
+        if (--weft__here()->ticks <= 0) {
             look_around(worker);
             /* The node's queue first, now and then, or it would starve while
              * the ring is never empty. */
@@ -99,7 +99,7 @@ static struct weft__fiber *look_for_work(struct weft__worker *worker)
         /* Relaxed: stop wakes everybody after it has set the flag. */
         if (atomic_load_explicit(&worker->sched->stopping, memory_order_relaxed))
             return NULL;
-        worker->ticks = 1;
+        weft__here()->ticks = 1;
     }
 }
 
@@ -145,7 +145,7 @@ void weft__worker_arrive(void)
 
 static void put_stack(struct weft__here *here, void *stack)
 {
-    weft__stack_put(&here->worker->stacks, stack);
+    weft__stack_put(&here->slot.worker->stacks, stack);
 }
 
 struct weft__stack *weft__worker_base_stack(struct weft__worker *worker, uint32_t class)
@@ -179,7 +179,7 @@ WEFT__GATE void weft__worker_base(void *unused)
     weft__worker_arrive();
     for (;;) {
         struct weft__here *here = weft__here();
-        struct weft__worker *worker = here->worker;
+        struct weft__worker *worker = here->slot.worker;
         struct weft__fiber *fiber;
 
         /* What ran last on this thread is nobody here. */
@@ -209,7 +209,8 @@ WEFT__GATE void weft__worker_base(void *unused)
 }
 
 /* Leave the running fiber, with its stack, for `next` (NULL: for the base). The
- * struct of the thread it goes on, perhaps another one. */
+ * struct of the thread it goes on, perhaps another one. In a section, which goes
+ * on where the fiber does. */
 static inline struct weft__here *leave_for(struct weft__here *here, struct weft__fiber *next,
                                            weft__after *after)
 {
@@ -217,7 +218,7 @@ static inline struct weft__here *leave_for(struct weft__here *here, struct weft_
     struct weft__stack *mine = here->stack;
 
     self->stack = mine;
-    here->stack = stack_for(here->worker, next);
+    here->stack = stack_for(here->slot.worker, next);
     here->fiber = next;
     here->after = after;
     here->after_arg = self;
@@ -229,17 +230,23 @@ static inline struct weft__here *leave_for(struct weft__here *here, struct weft_
 
 struct weft__here *weft__fiber_park(struct weft__here *here, weft__after *commit)
 {
-    struct weft__worker *worker = here->worker;
+    uint32_t was = weft__enter(here);
     struct weft__fiber *next = NULL;
 
+    if (__builtin_expect(here->slot.worker == NULL, 0)) {
+        weft__find_slot(here);
+        here = weft__here();
+    }
     /* The quick way: whoever is next in the ring. What else there is to look
      * at, the base looks at. */
-    if (worker->ticks > 1) {
-        next = weft__runq_pop(&worker->queue);
+    if (here->ticks > 1) {
+        next = weft__runq_pop(&here->slot.worker->queue);
         if (next != NULL)
-            worker->ticks--;
+            here->ticks--;
     }
-    return leave_for(here, next, commit);
+    here = leave_for(here, next, commit);
+    weft__leave(here, was);
+    return here;
 }
 
 /* The fiber that gave way goes behind the others. Its push wakes a sleeper after
@@ -248,7 +255,7 @@ struct weft__here *weft__fiber_park(struct weft__here *here, weft__after *commit
  * could run elsewhere may wait for so many runs; it waits in a queue that moves. */
 static void requeue(struct weft__here *here, void *arg)
 {
-    struct weft__worker *worker = here->worker;
+    struct weft__worker *worker = here->slot.worker;
     struct weft__fiber *fiber = arg;
 
     fiber->home = worker->index;
@@ -261,12 +268,13 @@ static void requeue(struct weft__here *here, void *arg)
         weft__idle_notify(worker->sched);
 }
 
-struct weft__here *weft__fiber_yield(struct weft__here *here)
+/* Who waits, taken out of its queue; NULL: nobody. */
+static inline struct weft__fiber *next_in_turn(struct weft__here *here)
 {
-    struct weft__worker *worker = here->worker;
+    struct weft__worker *worker = here->slot.worker;
     struct weft__fiber *next = NULL;
 
-    if (__builtin_expect(--worker->ticks <= 1, 0)) {
+    if (__builtin_expect(--here->ticks <= 1, 0)) {
         look_around(worker);
         next = weft__runq_refill(&worker->queue, &worker->node->overflow, 1);
     }
@@ -274,23 +282,51 @@ struct weft__here *weft__fiber_yield(struct weft__here *here)
         next = weft__runq_pop(&worker->queue);
     if (next == NULL)
         next = weft__runq_refill(&worker->queue, &worker->node->overflow, WEFT__OVERFLOW_BATCH);
-    if (next == NULL)
-        return here;
-    return leave_for(here, next, requeue);
+    return next;
 }
 
-bool weft__worker_turn_is_over(struct weft__worker *worker)
+struct weft__here *weft__fiber_yield(struct weft__here *here)
 {
-    uint64_t runs = atomic_load_explicit(&worker->counts.runs, memory_order_relaxed);
+    uint32_t was = weft__enter(here);
+    struct weft__fiber *next;
 
+    if (__builtin_expect(here->slot.worker == NULL, 0)) {
+        weft__find_slot(here); /* waiting for its turn meanwhile */
+        here = weft__here();
+    } else if ((next = next_in_turn(here)) != NULL) {
+        here = leave_for(here, next, requeue);
+    } else {
+        count_run(here->slot.worker, here->fiber); /* its turn begins anew: it has given way */
+    }
+    weft__leave(here, was);
+    return here;
+}
+
+static bool turn_is_over(struct weft__here *here)
+{
+    struct weft__worker *worker = here->slot.worker;
+    uint64_t runs;
+
+    if (worker == NULL)
+        return true;
+    runs = atomic_load_explicit(&worker->counts.runs, memory_order_relaxed);
     look_around(worker);
     if (worker->kept != runs) {
         worker->kept = runs;
         worker->n_kept = 0;
     }
     /* Who was woken since, and waits in next, does not wait longer. */
-    return ++worker->n_kept >= WEFT__TURN || weft__worker_is_due(worker) ||
+    return ++worker->n_kept >= WEFT__TURN || weft__worker_is_due(here) ||
            atomic_load_explicit(&worker->queue.next, memory_order_relaxed) != NULL;
+}
+
+bool weft__worker_turn_is_over(struct weft__here *here)
+{
+    uint32_t was = weft__enter(here);
+    bool is_over = turn_is_over(here);
+
+    weft__leave(here, was);
+    return is_over;
 }
 
 /* On a stack of its own, while those with the fiber's frames wait behind it. */
@@ -320,7 +356,7 @@ _Noreturn void weft__fiber_abandon(void (*entry)(void *arg), void *arg)
     struct weft__stack *mine = here->stack;
 
     weft__assert(here->after == NULL);
-    here->stack = weft__worker_base_stack(here->worker, 0);
+    here->stack = weft__worker_base_stack(here->slot.worker, 0);
     here->stack->next = mine; /* which may be such a one itself: entry abandoned it */
     weft__context_make(here->stack, abandoned);
     here->abandoned = entry;
@@ -341,9 +377,10 @@ static void ready_from_outside(struct weft__sched *sched, struct weft__fiber *fi
     weft__idle_notify_late(sched);
 }
 
-void weft__fiber_ready(struct weft__sched *sched, struct weft__fiber *fiber, enum weft__ready how)
+/* In a section, whose worker it is, or NULL. */
+static void ready_inside(struct weft__sched *sched, struct weft__worker *worker,
+                         struct weft__fiber *fiber, enum weft__ready how)
 {
-    struct weft__worker *worker = weft__here()->worker;
     uint32_t n_shed;
 
     if (fiber->is_sticky && (worker == NULL || worker->index != fiber->home)) {
@@ -376,9 +413,23 @@ void weft__fiber_ready(struct weft__sched *sched, struct weft__fiber *fiber, enu
     weft__idle_notify(sched);
 }
 
-bool weft__worker_is_due(const struct weft__worker *worker)
+void weft__fiber_ready(struct weft__sched *sched, struct weft__fiber *fiber, enum weft__ready how)
 {
-    /* Relaxed: a hint from the watchdog; a run's number never comes again. */
-    return atomic_load_explicit(&worker->due_run, memory_order_relaxed) ==
-           atomic_load_explicit(&worker->counts.runs, memory_order_relaxed);
+    struct weft__here *here = weft__here();
+    uint32_t was = weft__enter(here);
+
+    ready_inside(sched, here->slot.worker, fiber, how);
+    weft__leave(here, was);
+}
+
+bool weft__worker_is_due(const struct weft__here *here)
+{
+    /* Outside of a section this may be another thread's worker by now, which
+     * does no harm: it is there until the runtime stops. */
+    const struct weft__worker *worker = here->slot.worker;
+
+    /* Relaxed: hints from the watchdog; a run's number never comes again. */
+    return atomic_load_explicit(&here->hold, memory_order_relaxed) > WEFT__HOLDS_SLOT ||
+           (worker != NULL && atomic_load_explicit(&worker->due_run, memory_order_relaxed) ==
+                                  atomic_load_explicit(&worker->counts.runs, memory_order_relaxed));
 }

@@ -19,7 +19,7 @@
 #include "services/fd.h"
 
 #include "base/here.h"
-#include "base/slab.h"
+#include "base/memory.h"
 #include "proc/proc.h"
 #include "proc/runtime.h"
 #include "sched/sched.h"
@@ -113,7 +113,7 @@ static struct weft__io *io_at(weft_pid pid)
 
 static struct weft__io *io_new(weft_pid pid)
 {
-    struct weft__io *io = weft__slab_alloc(weft__here()->cache, sizeof *io);
+    struct weft__io *io = weft__memory_alloc(sizeof *io);
 
     if (io == NULL)
         return NULL;
@@ -146,7 +146,7 @@ static struct weft__io *io_make(weft_pid pid)
         if (there->pid.bits == pid.bits)
             break; /* somebody else made them */
     }
-    weft__slab_free(weft__here()->cache, io, sizeof *io);
+    weft__memory_free(io, sizeof *io);
     return there;
 }
 
@@ -238,7 +238,7 @@ static void io_free(struct weft__io *io)
     if (io->waiter.fd >= 0)
         weft__poll_cancel(weft__runtime()->sched->poll, &io->waiter); /* a fire under way is over then */
     weft__notices_end(io);
-    weft__slab_free(weft__here()->cache, io, sizeof *io);
+    weft__memory_free(io, sizeof *io);
 }
 
 /* Close all that a slot's process owns and free its notes, unless they are the

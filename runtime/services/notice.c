@@ -138,7 +138,7 @@ int weft_io_notify(int fd, unsigned events, weft_term tag)
         return code == WEFT_EAGAIN ? WEFT_EBADF : code;
     }
     /* Workers that sleep without a poller do not know that one is wanted now. */
-    if (weft__here()->worker == NULL)
+    if (!weft__has_slot())
         weft__idle_notify(weft__runtime()->sched);
     return 0;
 }

@@ -45,7 +45,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/here.h"
-#include "base/slab.h"
+#include "base/memory.h"
 #include "base/spin.h"
 #include "proc/bond.h"
 #include "proc/message.h"
@@ -257,7 +257,7 @@ static struct group **table_find(struct table *table, uint64_t ref)
 
 static struct group *group_add(struct table *table, uint64_t ref)
 {
-    struct group *group = weft__slab_alloc(weft__here()->cache, sizeof *group);
+    struct group *group = weft__memory_alloc(sizeof *group);
 
     if (group == NULL)
         return NULL;
@@ -301,7 +301,7 @@ static struct weft__message *table_take(struct shard *shard, struct table *table
     if (--group->n == 0) {
         *at = group->next;
         table->n_groups--;
-        weft__slab_free(weft__here()->cache, group, sizeof *group);
+        weft__memory_free(group, sizeof *group);
     }
     return message;
 }
@@ -371,7 +371,7 @@ static struct table *table_make(struct weft__proc *proc)
     table = atomic_load_explicit(cell, memory_order_relaxed);
     if (table != NULL)
         return table;
-    table = weft__slab_alloc(weft__here()->cache, sizeof *table);
+    table = weft__memory_alloc(sizeof *table);
     if (table == NULL)
         return NULL;
     *table = (struct table){.worker = NULL};
@@ -384,7 +384,7 @@ static struct table *table_make(struct weft__proc *proc)
 static void table_free(struct table *table)
 {
     buckets_free(table->buckets);
-    weft__slab_free(weft__here()->cache, table, sizeof *table);
+    weft__memory_free(table, sizeof *table);
 }
 
 /* Take at most BATCH timers for dest (weft_none: for anyone) out of one list. */
@@ -457,11 +457,11 @@ static uint32_t worker_for(const struct weft__sched *sched, weft_term dest)
     return (uint32_t)((dest.bits >> 4) * UINT64_C(0x9E3779B97F4A7C15) >> 40) % sched->n_workers;
 }
 
-/* In whose wheel it goes: see Order, at the top. */
+/* In whose wheel it goes: see Order, at the top. In a section. */
 static struct weft__worker *choose_worker(struct table *table, weft_term dest, bool is_abs, bool has_pending)
 {
     struct weft__sched *sched = weft__runtime()->sched;
-    struct weft__worker *here = weft__here()->worker;
+    struct weft__worker *here = weft__here()->slot.worker;
 
     if (is_abs)
         return sched->workers[worker_for(sched, dest)];
@@ -510,9 +510,11 @@ static weft_ref set(const char *call, weft_term dest, weft_term term, int64_t ms
     struct buckets *emptied = NULL;
     struct weft__message *message;
     struct weft__worker *worker;
+    struct weft__here *here;
     struct table *table;
     struct shard *shard;
     bool has_pending, is_added;
+    uint32_t was;
     int64_t when_ns;
     weft_ref ref;
 
@@ -543,9 +545,12 @@ static weft_ref set(const char *call, weft_term dest, weft_term term, int64_t ms
         weft__proc_system_limit(call, "no memory");
     }
     /* Nobody knows the reference yet: only the wheel can end it. */
+    here = weft__here();
+    was = weft__enter(here);
     worker = choose_worker(table, dest, is_abs, has_pending);
-    if (weft__wheel_add_at(&worker->wheel, &tail_of(message)->timer, when_ns) && worker != weft__here()->worker)
+    if (weft__wheel_add_at(&worker->wheel, &tail_of(message)->timer, when_ns) && worker != here->slot.worker)
         weft__idle_call(worker);
+    weft__leave(here, was);
     return ref;
 }
 

@@ -1,7 +1,7 @@
 #include "term/keep.h"
 
 #include "base/here.h"
-#include "base/slab.h"
+#include "base/memory.h"
 #include "term/copy.h"
 #include "term/region.h"
 
@@ -25,7 +25,7 @@ static void kept_free(struct weft__kept *kept)
 {
     weft__counted_release(kept->counted, NULL);
     kept->seal = 0;
-    weft__slab_free(weft__here()->cache, kept, kept->size);
+    weft__memory_free(kept, kept->size);
 }
 
 weft_term weft_keep(weft_term term)
@@ -41,7 +41,7 @@ weft_term weft_keep(weft_term term)
         return term;
     size += sizeof *kept;
     weft__region_watch(region, size);
-    kept = weft__slab_alloc(weft__here()->cache, size);
+    kept = weft__memory_alloc(size);
     if (!kept)
         weft__term_no_memory(size);
     kept->counted = NULL;

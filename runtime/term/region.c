@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/here.h"
-#include "base/slab.h"
+#include "base/memory.h"
 #include "term/keep.h"
 #include "term/term.h"
 
@@ -44,7 +44,7 @@ struct weft__block *weft__block_new(size_t size)
     if (size > WEFT__BLOCK_MAX - sizeof *block)
         return NULL;
     size += sizeof *block;
-    block = weft__slab_alloc(weft__here()->cache, size);
+    block = weft__memory_alloc(size);
     if (!block)
         return NULL;
     *block = (struct weft__block){.size = (uint32_t)size};
@@ -59,7 +59,7 @@ void weft__block_free(struct weft__block *block)
 #ifdef WEFT_DEBUG
     memset(block + 1, RELEASED_BYTE, block->size - sizeof *block);
 #endif
-    weft__slab_free(weft__here()->cache, block, block->size);
+    weft__memory_free(block, block->size);
 }
 
 static bool block_holds(const struct weft__block *block, const void *at)

@@ -870,3 +870,200 @@ TEST(a_worker_that_leaves_the_rest_of_what_its_last_look_found_is_found)
 {
     check_finds(explore_idle(LOOK_IS_NO_SEARCH), "there is work");
 }
+
+/* -- a slot that is taken away: sched/hog.c ------------------------------------------------- */
+
+/* A thread uses its slot in sections; the watchdog asks for it. What the thread
+ * stores by E1 and E3 is in its store buffer, in order, until the machine, one
+ * of its own CASes or the watchdog's membarrier lets it out. */
+enum { N_SECTIONS = 3, N_ASKS = 2, BUFFER = 4 };
+
+enum hold { SLOT, ASKED, TAKEN };
+enum thread_at { OUT, ENTERED, SETTLE, INSIDE, LOST };
+enum watcher_at { ASK, FENCE, LOOK, TAKE, BACK_OFF, GIVEN };
+
+struct slot_world {
+    uint8_t is_world;
+    uint8_t flaw;
+    uint8_t inside, hold;
+    uint8_t n_buffered, buffer[BUFFER]; /* values of inside, oldest first */
+    uint8_t thread_at, n_sections;
+    uint8_t watcher_at, n_asks;
+} __attribute__((may_alias));
+
+enum slot_flaw {
+    NO_MEMBARRIER = 1,
+    LOOKS_BEFORE_IT_ENTERS, /* E2 before E1 */
+    DOES_NOT_LOOK_INSIDE,   /* W3 left out */
+    TAKES_UNASKED,          /* W4 a store */
+    SETTLES_BY_STORE,       /* E4 a store */
+    NEVER_BACKS_OFF
+};
+
+static void store_inside(struct slot_world *w, uint8_t value)
+{
+    w->buffer[w->n_buffered++] = value;
+}
+
+static bool let_one_out(struct slot_world *w)
+{
+    if (w->n_buffered == 0)
+        return false;
+    w->inside = w->buffer[0];
+    memmove(w->buffer, w->buffer + 1, BUFFER - 1);
+    w->buffer[--w->n_buffered] = 0;
+    return true;
+}
+
+static void let_all_out(struct slot_world *w)
+{
+    while (let_one_out(w))
+        ;
+}
+
+static bool slot_thread_begins(struct slot_world *w)
+{
+    if (w->n_sections == N_SECTIONS || w->n_buffered > BUFFER - 2)
+        return false; /* done, or no room in the buffer */
+    w->n_sections++;
+    if (w->flaw == LOOKS_BEFORE_IT_ENTERS) {
+        w->thread_at = w->hold == SLOT ? ENTERED : SETTLE;
+    } else {
+        store_inside(w, 1); /* E1 */
+        w->thread_at = ENTERED;
+    }
+    return true;
+}
+
+static bool slot_thread_step(struct slot_world *w)
+{
+    switch (w->thread_at) {
+    case OUT:
+        return slot_thread_begins(w);
+    case ENTERED:
+        if (w->flaw == LOOKS_BEFORE_IT_ENTERS) {
+            store_inside(w, 1);
+            w->thread_at = INSIDE;
+        } else {
+            w->thread_at = w->hold == SLOT ? INSIDE : SETTLE; /* E2 */
+        }
+        return true;
+    case SETTLE: /* E4 */
+        let_all_out(w);
+        if (w->hold == ASKED || w->flaw == SETTLES_BY_STORE)
+            w->hold = SLOT;
+        w->thread_at = w->hold == TAKEN ? LOST : INSIDE;
+        return true;
+    case INSIDE:
+        store_inside(w, 0); /* E3 */
+        w->thread_at = OUT;
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool watcher_step(struct slot_world *w)
+{
+    switch (w->watcher_at) {
+    case ASK: /* W1 */
+        if (w->n_asks == N_ASKS)
+            return false;
+        w->n_asks++;
+        if (w->hold == SLOT) {
+            w->hold = ASKED;
+            w->watcher_at = w->flaw == NO_MEMBARRIER ? LOOK : FENCE;
+        }
+        return true;
+    case FENCE: /* W2 */
+        let_all_out(w);
+        w->watcher_at = w->flaw == DOES_NOT_LOOK_INSIDE ? TAKE : LOOK;
+        return true;
+    case LOOK: /* W3 */
+        w->watcher_at = w->inside ? BACK_OFF : TAKE;
+        return true;
+    case BACK_OFF:
+        if (w->hold == ASKED && w->flaw != NEVER_BACKS_OFF)
+            w->hold = SLOT;
+        w->watcher_at = ASK;
+        return true;
+    case TAKE: /* W4 */
+        w->watcher_at = w->hold == ASKED || w->flaw == TAKES_UNASKED ? GIVEN : ASK; /* W5 */
+        if (w->watcher_at == GIVEN)
+            w->hold = TAKEN;
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool slot_world_step(union world *world, int actor)
+{
+    struct slot_world *w = (struct slot_world *)world;
+
+    if (actor == 0)
+        return slot_thread_step(w);
+    return actor == 1 ? watcher_step(w) : let_one_out(w);
+}
+
+static const char *slot_world_holds(const union world *world)
+{
+    const struct slot_world *w = (const struct slot_world *)world;
+
+    return w->thread_at == INSIDE && w->watcher_at == GIVEN ? "two threads use the slot" : NULL;
+}
+
+static const char *slot_world_ends(const union world *world)
+{
+    const struct slot_world *w = (const struct slot_world *)world;
+
+    if (w->hold == ASKED)
+        return "the slot is asked for, for ever";
+    return w->thread_at == LOST && w->watcher_at != GIVEN ? "nobody has the slot" : NULL;
+}
+
+static const char *explore_slot(enum slot_flaw flaw)
+{
+    static const struct model model = {3, "twb", slot_world_step, slot_world_holds, slot_world_ends};
+    union world begin = {{0}};
+    struct slot_world *w = (struct slot_world *)&begin;
+
+    w->is_world = 1;
+    w->flaw = (uint8_t)flaw;
+    return explore(&model, &begin);
+}
+
+TEST(no_order_of_sections_and_asks_lets_two_threads_use_a_slot)
+{
+    check_none(explore_slot(0));
+}
+
+TEST(a_slot_taken_without_a_membarrier_is_found)
+{
+    check_finds(explore_slot(NO_MEMBARRIER), "two threads");
+}
+
+TEST(a_thread_that_looks_before_it_enters_is_found)
+{
+    check_finds(explore_slot(LOOKS_BEFORE_IT_ENTERS), "two threads");
+}
+
+TEST(a_watchdog_that_does_not_look_inside_is_found)
+{
+    check_finds(explore_slot(DOES_NOT_LOOK_INSIDE), "two threads");
+}
+
+TEST(a_slot_taken_by_a_store_is_found)
+{
+    check_finds(explore_slot(TAKES_UNASKED), "two threads");
+}
+
+TEST(a_refusal_by_a_store_is_found)
+{
+    check_finds(explore_slot(SETTLES_BY_STORE), "two threads");
+}
+
+TEST(a_watchdog_that_never_backs_off_is_found)
+{
+    check_finds(explore_slot(NEVER_BACKS_OFF), "asked for");
+}

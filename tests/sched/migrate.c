@@ -79,12 +79,12 @@ OPAQUE static pid_t look(weft_pid self)
     own->n_looks++;
     expect(own->tid == tid, "a variable of another thread");
     expect(own->carrier == here->carrier, "the carrier is another thread's");
-    expect(here->worker != NULL && here->worker->carrier == here->carrier, "the worker is another thread's");
+    expect(here->slot.worker == NULL || here->slot.worker->carrier == here->carrier, "the worker is another thread's");
     expect(pthread_equal(here->carrier->thread, pthread_self()) != 0, "the thread is not the carrier's");
     expect(here->proc != NULL && here->proc->pid.bits == self.bits, "another process runs here");
     expect(here->fiber == &here->proc->fiber, "another fiber runs here");
     expect(here->region == &here->proc->region, "terms are built in another process's region");
-    expect(here->cache == here->worker->cache, "memory is another worker's");
+    expect(here->slot.worker == NULL || here->slot.cache == here->slot.worker->cache, "memory is another worker's");
     close(-1);
     expect(weft_errno() == EBADF, "weft_errno is not what the system call just left");
     return tid;

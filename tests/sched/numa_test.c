@@ -18,7 +18,7 @@
 static void run_on(const char *machine, weft_fn *body)
 {
     setenv("HWLOC_SYNTHETIC", machine, 1);
-    run_in_runtime(body);
+    run_in_runtime(body, .max_hogs = 0); /* who holds a worker here holds it */
 }
 
 /* The nearest worker at exactly that distance; -1: there is none. */

@@ -24,7 +24,7 @@ static inline struct weft__sched *the_sched(void)
 /* The worker that runs the calling process now; -1: none, inside weft_blocking. */
 static inline int worker_here(void)
 {
-    struct weft__worker *worker = weft__here()->worker;
+    struct weft__worker *worker = weft__here()->slot.worker;
 
     return worker != NULL ? (int)worker->index : -1;
 }
