@@ -11,6 +11,11 @@
  *                   signals, kills and preemption take effect here
  *   Never switches  returns on the same kernel thread; safe under a mutex
  *
+ * A process that makes no call of the first kind for long, since it computes or
+ * since a library blocks, keeps its kernel thread; the worker goes on on another
+ * one after a millisecond or ten (weft/runtime.h, .max_hogs). weft_checkpoint and
+ * weft_blocking are cheaper.
+ *
  * "Where: in a process" includes guests: a thread that weft did not make
  * becomes a guest process at its first use. In a guest only the _try_ forms
  * report; a call that would end a process with a reason logs the reason and

@@ -338,6 +338,33 @@ HOG_TEST(a_killed_process_without_a_slot_ends_at_its_next_call)
     check_int(n_hogs(), 0);
 }
 
+static weft_term computes_for_ever(weft_term arg)
+{
+    atomic_fetch_add(&n_running, 1);
+    for (;;)
+        atomic_load_explicit(&may_stop, memory_order_relaxed);
+    return arg;
+}
+
+/* The signal finds it on the thread it kept. */
+HOG_TEST(a_killed_process_that_computes_without_a_slot_is_ended_there)
+{
+    weft_ref busy[8], downs[4];
+    weft_pid pids[4];
+
+    for (int i = 0; i < 4; i++)
+        pids[i] = weft_spawn(computes_for_ever, weft_none, .monitor = &downs[i]);
+    keep_busy(busy, 8);
+    await_hogs(4);
+    for (int i = 0; i < 4; i++)
+        weft_kill(pids[i]);
+    for (int i = 0; i < 4; i++)
+        check_term(await_down(downs[i]), A(killed));
+    atomic_store(&may_stop, 1);
+    await_all(busy, 8);
+    check_int(n_hogs(), 0);
+}
+
 static weft_term loses_and_tells_nice(weft_term parent)
 {
     lose_slot();
