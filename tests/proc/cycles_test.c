@@ -113,7 +113,9 @@ static void check_figures(struct figures before, struct figures after)
     check_le(after.n_mappings, before.n_mappings + 32);
     check_le(after.mapped_kib, before.mapped_kib + 256 * 1024);
     check_le(after.resident_kib, before.resident_kib + 16 * 1024);
-    check_le(after.heap, before.heap + 4 * 1024);
+    /* The log's first line takes some KiB that stay, and comes at any time: a slow
+     * machine makes a hog of a process (sched/hog.c). A leak is 900 pieces. */
+    check_le(after.heap, before.heap + 16 * 1024);
 #endif
 }
 
