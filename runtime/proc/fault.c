@@ -7,7 +7,7 @@
  * has overflowed or nearly so, the upper half of its guard is opened first; it
  * is closed when the stack is put away.
  *
- * Nested faults. The handlers do not block their signals. One that comes while
+ * Nested faults. The handlers of faults do not block their signals. One that comes while
  * a thread is in here is the coroner's, who met a damaged stack: it goes back
  * to where the look began, and the verdict is fatal.
  */
@@ -39,7 +39,8 @@
 #define SIGNAL_STACK (64 * 1024) /* beside what the kernel puts there */
 #define END_ROOM (20 * 1024)     /* of stack, that an end needs at most */
 #define RETRY_NS 30000           /* until a process that may not be ended here is interrupted again */
-#define RETRIES 1000             /* so soon; then the watchdog's ticks will do */
+#define RETRIES 1000             /* so often; then the watchdog's ticks will do */
+#define RETRIES_SLOWER 200       /* after so many, twice as long: it must get on meanwhile */
 
 static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, WEFT__INTERRUPT};
 #define N_SIGNALS (sizeof signals / sizeof *signals)
@@ -359,7 +360,7 @@ static bool is_wanted(const struct weft__proc *proc)
  * cut short: so look again soon, a good many times. */
 static void try_again(struct fault_thread *thread)
 {
-    struct itimerspec soon = {.it_value.tv_nsec = RETRY_NS};
+    struct itimerspec soon = {.it_value.tv_nsec = RETRY_NS << thread->n_retries / RETRIES_SLOWER};
 
     if (thread->has_timer && thread->n_retries++ < RETRIES)
         timer_settime(thread->timer, 0, &soon, NULL);
@@ -416,6 +417,10 @@ int weft__faults_install(uint32_t max_per_second)
         if (faults.is_installed[i])
             continue; /* left behind another's: see restore */
         sigemptyset(&action.sa_mask);
+        /* The next one may be there before this one has returned, where all is
+         * slow (traced, or on a busy machine): they would pile up. */
+        if (signals[i] == WEFT__INTERRUPT)
+            sigaddset(&action.sa_mask, WEFT__INTERRUPT);
         if (sigaction(signals[i], &action, &faults.before[i]) != 0) {
             int failed = errno;
 
