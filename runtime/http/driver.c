@@ -13,6 +13,7 @@
 #include "weft/error.h"
 #include "weft/io.h"
 #include "weft/log.h"
+#include "weft/mutex.h"
 #include "weft/timer.h"
 
 #define NAME WEFT_ATOM("weft_http")
@@ -32,7 +33,6 @@ struct driver {
     int64_t due_ms;      /* when curl wants to be called; NEVER, or 0: now */
     weft_ref tag;        /* of the message that tells of sockets */
     bool is_told;        /* that message is promised */
-    bool is_in_curl;     /* its state is in pieces */
 };
 #define NEVER INT64_MAX
 
@@ -127,14 +127,12 @@ static void begin(struct driver *driver, struct weft__http_transfer *transfer)
     bool has_body = !weft_is_none(transfer->body);
     CURLMcode code = CURLM_OUT_OF_MEMORY;
 
-    driver->is_in_curl = true;
     transfer->n_begun++;
     transfer->easy = weft__http_easy_take(&driver->pool, transfer,
                                           has_body ? weft_bin_data(transfer->body) : NULL,
                                           has_body ? weft_bin_size(transfer->body) : 0);
     if (transfer->easy != NULL)
         code = curl_multi_add_handle(driver->multi, transfer->easy->curl);
-    driver->is_in_curl = false;
     if (code == CURLM_OK)
         return;
     if (transfer->came.code == CURLE_OK)
@@ -160,9 +158,7 @@ static void take_request(struct driver *driver, struct weft__http_transfer *tran
  * HTTP/2, where the stream is. */
 static void take_out(struct driver *driver, struct weft__http_transfer *transfer)
 {
-    driver->is_in_curl = true;
     curl_multi_remove_handle(driver->multi, transfer->easy->curl);
-    driver->is_in_curl = false;
 }
 
 static void take_cancel(struct driver *driver, struct weft__http_transfer *transfer)
@@ -241,14 +237,12 @@ static bool run_curl(struct driver *driver)
     int n_seen, running, n = weft__http_sockets_ready(&driver->sockets, events, MAX_EVENTS, &n_seen);
     bool is_due = driver->due_ms != NEVER && (driver->due_ms == 0 || weft_monotonic_ms() >= driver->due_ms);
 
-    driver->is_in_curl = true;
     if (is_due) {
         driver->due_ms = NEVER;
         curl_multi_socket_action(driver->multi, CURL_SOCKET_TIMEOUT, 0, &running);
     }
     for (int i = 0; i < n; i++)
         curl_multi_socket_action(driver->multi, events[i].data.fd, curl_events(events[i].events), &running);
-    driver->is_in_curl = false;
     return is_due || n_seen > 0;
 }
 
@@ -300,6 +294,8 @@ static bool rest(struct driver *driver)
             timeout = left > 0 ? left : 0;
     }
     if (weft_receive(weft_any, timeout, &message)) {
+        WEFT_FOREIGN_LOCK;
+
         take_message(driver, message);
         return true;
     }
@@ -379,9 +375,6 @@ static void driver_free(void *arg)
 {
     struct driver *driver = arg;
 
-    /* It died within curl: what is there cannot be trusted to be taken apart. */
-    if (driver->is_in_curl)
-        return;
     while (driver->working != NULL) {
         struct weft__http_transfer *transfer = driver->working;
 
@@ -416,6 +409,28 @@ static struct driver *driver_new(void)
     return NULL;
 }
 
+static struct driver *begin_to_drive(void)
+{
+    struct driver *driver;
+    WEFT_FOREIGN_LOCK;
+
+    driver = driver_new();
+    if (driver == NULL)
+        return NULL;
+    weft_defer(driver_free, driver);
+    driver->tag = weft_make_ref();
+    return driver;
+}
+
+static bool take_turn(struct driver *driver)
+{
+    WEFT_FOREIGN_LOCK;
+
+    return turn(driver);
+}
+
+/* curl's handles, and the lists here, are whole only between two turns. So a
+ * kill waits for the end of one, and a fault in one ends the program. */
 static weft_term drive(weft_term arg)
 {
     struct driver *driver;
@@ -424,13 +439,11 @@ static weft_term drive(weft_term arg)
     /* Another one was faster: who sent to this one asks again. */
     if (weft_try_register(NAME, weft_self()) != 0)
         return weft_none;
-    driver = driver_new();
+    driver = begin_to_drive();
     if (driver == NULL)
         weft_exit(weft_tuple(WEFT_ATOM("stopped"), weft_str("no memory or descriptor for libcurl's handle")));
-    weft_defer(driver_free, driver);
-    driver->tag = weft_make_ref();
     do {
-        while (turn(driver))
+        while (take_turn(driver))
             weft_yield();
     } while (rest(driver));
     return weft_none;
