@@ -10,8 +10,8 @@
 #define CHUNK 65536
 #define PAUSE_MS 20          /* after a connection that could not be accepted */
 
-/* What every process here knows. Lives in memory of the keeper, which outlives
- * them: they are linked to it. */
+/* What every process here knows; each has a copy. The keeper's own would be gone
+ * a moment before those hear that the keeper is. */
 struct server {
     struct demo_server_options options;
     struct demo_server_counts *counts;
@@ -308,16 +308,31 @@ static void count_closed(void *arg)
     atomic_fetch_sub_explicit(&counts->open, 1, memory_order_relaxed);
 }
 
+/* {its copy of what the server knows, a descriptor}. */
+static weft_term argument_of(const struct server *server, int fd)
+{
+    return weft_tuple(weft_bin(server, sizeof *server), weft_int(fd));
+}
+
+static struct server server_of(weft_term arg)
+{
+    struct server server;
+
+    memcpy(&server, weft_bin_data(weft_tuple_at(arg, 0)), sizeof server);
+    return server;
+}
+
 static weft_term serve_connection(weft_term arg)
 {
-    struct connection connection = {.server = weft_to_pointer(weft_tuple_at(arg, 0)),
+    struct server server = server_of(arg);
+    struct connection connection = {.server = &server,
                                     .fd = (int)weft_to_int(weft_tuple_at(arg, 1)),
                                     .keep_alive = true};
-    struct demo_server_counts *counts = connection.server->counts;
+    struct demo_server_counts *counts = server.counts;
     size_t size;
 
     weft_defer(count_closed, counts);
-    weft_link(connection.server->keeper);
+    weft_link(server.keeper);
     connection.head = weft_alloc(HEAD_MAX);
     while (connection.keep_alive && (size = read_head(&connection)) > 0) {
         struct request request;
@@ -337,7 +352,7 @@ static weft_term serve_connection(weft_term arg)
 
 static weft_term accept_all(weft_term arg)
 {
-    struct server *server = weft_to_pointer(weft_tuple_at(arg, 0));
+    struct server server = server_of(arg);
     int listener = (int)weft_to_int(weft_tuple_at(arg, 1));
 
     for (;;) {
@@ -346,21 +361,21 @@ static weft_term accept_all(weft_term arg)
 
         if (fd == WEFT_EMFILE || fd == WEFT_ENFILE || fd == WEFT_ENOBUFS || fd == WEFT_ENOMEM) {
             /* It stays in the listener's queue; a descriptor will be free soon. */
-            atomic_fetch_add_explicit(&server->counts->refused, 1, memory_order_relaxed);
+            atomic_fetch_add_explicit(&server.counts->refused, 1, memory_order_relaxed);
             weft_sleep(PAUSE_MS);
             continue;
         }
         if (fd < 0)
             weft_exit(weft_tuple(WEFT_ATOM("accept"), weft_str(weft_error_text(fd))));
-        atomic_fetch_add_explicit(&server->counts->accepted, 1, memory_order_relaxed);
-        atomic_fetch_add_explicit(&server->counts->open, 1, memory_order_relaxed);
-        weft_give_fd(fd, weft_spawn(serve_connection, weft_tuple(weft_pointer(server), weft_int(fd))));
+        atomic_fetch_add_explicit(&server.counts->accepted, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&server.counts->open, 1, memory_order_relaxed);
+        weft_give_fd(fd, weft_spawn(serve_connection, argument_of(&server, fd)));
     }
 }
 
 static weft_term keep_server(weft_term arg)
 {
-    struct server *server = weft_new(struct server);
+    struct server server = {.keeper = weft_self(), .counts = weft_to_pointer(weft_tuple_at(arg, 1))};
     weft_pid starter = weft_tuple_at(arg, 0), acceptor, from;
     struct demo_server_options *options = weft_to_pointer(weft_tuple_at(arg, 2));
     weft_address address;
@@ -368,16 +383,14 @@ static weft_term keep_server(weft_term arg)
     int listener = weft_listen("127.0.0.1", 0, .backlog = 4096);
 
     weft_trap_exit(true);
-    server->keeper = weft_self();
-    server->counts = weft_to_pointer(weft_tuple_at(arg, 1));
-    server->options = options != NULL ? *options : (struct demo_server_options){.idle_ms = 30000, .write_ms = 10000};
+    server.options = options != NULL ? *options : (struct demo_server_options){.idle_ms = 30000, .write_ms = 10000};
     if (listener >= 0)
         weft_local_address(listener, &address);
     weft_send(starter, weft_tuple(WEFT_ATOM("listening"), weft_self(),
                                   weft_int(listener < 0 ? listener : weft_address_port(&address))));
     if (listener < 0)
         return weft_none;
-    acceptor = weft_spawn(accept_all, weft_tuple(weft_pointer(server), weft_int(listener)), .link = true);
+    acceptor = weft_spawn(accept_all, argument_of(&server, listener), .link = true);
     weft_receive_each (message)
         if (weft_match(message, weft_tuple(WEFT_ATOM("EXIT"), weft_bind_pid(&from), weft_bind(&reason))) &&
             (weft_eq(from, acceptor) || weft_eq(from, starter)))
