@@ -66,12 +66,13 @@ int weft__http_sockets_want(struct weft__http_sockets *sockets, int fd, unsigned
     if (code != 0)
         return code;
     in_set = (unsigned)sockets->entries[fd] >> IN_SET_SHIFT;
-    /* Let go: an idle socket has room to write all the time, so only reading
-     * can stay. */
-    set_to = events != 0 ? events : in_set & WEFT__HTTP_READ;
+    /* Let go: it stays in the set until an event comes that nobody wants. curl
+     * may have closed it behind our back, and the number may be somebody else's
+     * socket by now, so the kernel is not asked about it. */
+    set_to = events != 0 ? events : in_set;
     if (set_to != in_set)
         code = put(sockets, fd, in_set, set_to);
-    /* Not in the set, whatever it was: closed behind our back, say. */
+    /* Not in the set, whatever it was. */
     if (code != 0)
         set_to = events = 0;
     sockets->entries[fd] = (uint8_t)(set_to << IN_SET_SHIFT | events);
