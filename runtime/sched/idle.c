@@ -2,9 +2,10 @@
  *
  * A worker that finds nothing of its own becomes a searcher, as long as fewer
  * than half of the workers are; it looks through the others' queues, nearest
- * first, a few times. Then it goes to the list of sleepers and sleeps on its
- * futex, or, one of them, in the poller, until it is called or its next timer
- * is due.
+ * first, a few times, and through those of other nodes only when no worker of
+ * its own node took anything there just before. Then it goes to the list of
+ * sleepers and sleeps on its futex, or, one of them, in the poller, until it is
+ * called or its next timer is due.
  *
  * No lost wake-up. Work is pushed by P and S goes to sleep:
  *
@@ -114,44 +115,99 @@ static void count_steal(struct weft__worker *worker, enum weft__distance distanc
     atomic_fetch_add_explicit(&worker->counts.stolen[distance], n, memory_order_relaxed);
 }
 
-/* One pass over the others, ring of distance by ring, beginning at random in
- * each. */
-static struct weft__fiber *steal_pass(struct weft__worker *worker, bool is_last, const uint64_t *runs_before)
+/* One worker of a node at a time looks at other nodes, and not soon after the
+ * last one that found something there. The time until which the others are kept
+ * from it, or 0: not now. */
+static int64_t go_abroad(struct weft__worker *worker)
+{
+    _Atomic int64_t *abroad_ns = &worker->node->abroad_ns;
+    int64_t now_ns = weft__clock_ns(), next_ns = atomic_load_explicit(abroad_ns, memory_order_relaxed);
+
+    /* Relaxed: it orders nothing but itself. */
+    if (now_ns >= next_ns &&
+        atomic_compare_exchange_strong_explicit(abroad_ns, &next_ns, now_ns + WEFT__ABROAD_GAP_NS,
+                                                memory_order_relaxed, memory_order_relaxed))
+        return now_ns + WEFT__ABROAD_GAP_NS;
+    atomic_fetch_add_explicit(&worker->counts.refusals, 1, memory_order_relaxed);
+    return 0;
+}
+
+/* It found nothing there: the next one may look at once. */
+static void come_back(struct weft__worker *worker, int64_t until_ns)
+{
+    atomic_compare_exchange_strong_explicit(&worker->node->abroad_ns, &until_ns, 0, memory_order_relaxed,
+                                            memory_order_relaxed);
+}
+
+/* From the workers at that distance, beginning with one by chance. */
+static struct weft__fiber *steal_at(struct weft__worker *worker, enum weft__distance distance, bool is_last,
+                                    const uint64_t *runs_before)
 {
     struct weft__sched *sched = worker->sched;
     const struct weft__topology *topology = &sched->topology;
     const uint16_t *victims = weft__topology_victims(topology, worker->index);
-    uint32_t begin = 0;
+    uint32_t begin = distance > 0 ? weft__topology_ring_end(topology, worker->index, distance - 1) : 0;
+    uint32_t n = weft__topology_ring_end(topology, worker->index, distance) - begin;
+    uint32_t first = weft__rand_below(&worker->rand, n);
 
-    for (enum weft__distance d = 0; d < WEFT__DISTANCES; d++) {
-        uint32_t end = weft__topology_ring_end(topology, worker->index, d);
-        uint32_t n = end - begin;
-        uint32_t first = weft__rand_below(&worker->rand, n);
+    for (uint32_t i = 0; i < n; i++) {
+        struct weft__worker *victim = sched->workers[victims[begin + (first + i) % n]];
+        bool stands_still = is_last && runs_before[victim->index] ==
+                                           atomic_load_explicit(&victim->counts.runs, memory_order_relaxed);
+        struct weft__fiber *fiber =
+            weft__runq_steal(&victim->queue, &worker->queue, worker->loot.max, stands_still);
 
-        for (uint32_t i = 0; i < n; i++) {
-            struct weft__worker *victim = sched->workers[victims[begin + (first + i) % n]];
-            bool stands_still =
-                is_last && runs_before[victim->index] ==
-                               atomic_load_explicit(&victim->counts.runs, memory_order_relaxed);
-            struct weft__fiber *fiber =
-                weft__runq_steal(&victim->queue, &worker->queue, worker->loot.max, stands_still);
-
-            if (fiber != NULL) {
-                count_steal(worker, d, 1 + weft__runq_size(&worker->queue));
-                return fiber;
-            }
+        if (fiber != NULL) {
+            count_steal(worker, distance, 1 + weft__runq_size(&worker->queue));
+            return fiber;
         }
-        begin = end;
     }
-    /* The other nodes' queues, once their own workers had their chance. */
-    if (is_last)
-        for (uint32_t i = 0; i < sched->n_nodes; i++) {
-            struct weft__fiber *fiber = weft__runq_refill(&worker->queue, &sched->nodes[i].overflow, 16);
-
-            if (fiber != NULL)
-                return fiber;
-        }
     return NULL;
+}
+
+static struct weft__fiber *steal_from_queue(struct weft__worker *worker, uint32_t node)
+{
+    struct weft__sched *sched = worker->sched;
+    struct weft__fiber *fiber = weft__runq_refill(&worker->queue, &sched->nodes[node].overflow, 16);
+    uint32_t at = 0;
+
+    if (fiber == NULL)
+        return NULL;
+    while (weft__topology_node_of(&sched->topology, at) != node)
+        at++;
+    count_steal(worker, weft__topology_distance(&sched->topology, worker->index, at),
+                1 + weft__runq_size(&worker->queue));
+    return fiber;
+}
+
+static struct weft__fiber *steal_abroad(struct weft__worker *worker, bool is_last, const uint64_t *runs_before)
+{
+    struct weft__fiber *fiber = NULL;
+    int64_t until_ns = go_abroad(worker);
+
+    if (until_ns == 0)
+        return NULL;
+    for (enum weft__distance d = WEFT__DISTANCE_NEAR; d < WEFT__DISTANCES && fiber == NULL; d++)
+        fiber = steal_at(worker, d, is_last, runs_before);
+    /* The other nodes' queues, once their own workers had their chance. */
+    for (uint32_t i = 0; i < worker->sched->n_nodes && is_last && fiber == NULL; i++)
+        if (i != worker->node->index)
+            fiber = steal_from_queue(worker, i);
+    if (fiber == NULL)
+        come_back(worker, until_ns);
+    return fiber;
+}
+
+/* One pass over the others, nearest first. */
+static struct weft__fiber *steal_pass(struct weft__worker *worker, bool is_last, const uint64_t *runs_before)
+{
+    struct weft__fiber *fiber = NULL;
+
+    for (enum weft__distance d = 0; d < WEFT__DISTANCE_NEAR && fiber == NULL; d++)
+        fiber = steal_at(worker, d, is_last, runs_before);
+    if (fiber == NULL && worker->sched->n_nodes > 1)
+        fiber = steal_abroad(worker, is_last, runs_before);
+    return fiber;
 }
 
 static struct weft__fiber *search(struct weft__worker *worker)

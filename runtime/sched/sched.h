@@ -52,6 +52,7 @@ struct weft__worker_counts {
     _Atomic uint64_t steals[WEFT__DISTANCES];  /* batches got */
     _Atomic uint64_t stolen[WEFT__DISTANCES];  /* fibers in them */
     _Atomic uint64_t overflows; /* fibers shed to the node's queue */
+    _Atomic uint64_t refusals;  /* looks at other nodes that came too early after the last theft */
 };
 
 /* What a worker brought home from its last raid, and what it learned of it: by
@@ -110,6 +111,8 @@ struct weft__node {
     struct weft__depot *depot;
     struct weft__overflow overflow;
     uint32_t index;
+    /* By its workers: none of them steals from another node before. */
+    _Atomic int64_t abroad_ns;
 };
 
 /* A kernel thread of the runtime. */
@@ -338,6 +341,11 @@ struct weft__stack *weft__worker_base_stack(struct weft__worker *worker, uint32_
 void weft__worker_base(void *unused);
 
 /* -- idle.c ------------------------------------------------------------------- */
+
+/* Between two thefts of a node's workers from other nodes. What is taken costs
+ * its new node some dozens of far cache lines for each fiber, 5 to 10 us; and
+ * one theft brings half a ring, which the thief's neighbours then share. */
+#define WEFT__ABROAD_GAP_NS (50 * 1000)
 
 /* There is new work in a queue that others can reach: wake a worker unless one
  * is looking already. Full fence inside. */

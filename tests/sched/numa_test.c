@@ -5,6 +5,7 @@
  * out: all workers but those that a test is about are held by a process that
  * never leaves them, so it is certain who could steal what.
  */
+#include "base/clock.h"
 #include "sched/places.h"
 #include "sched/stack.h"
 
@@ -98,14 +99,18 @@ static void let_go_all_but(int a, int b, int c)
 enum { WORK = 64, ORDER_MAX = 8192 };
 
 static _Atomic int n_put, n_begun, n_done;
-static struct { int origin, worker; } order[ORDER_MAX]; /* in which it was done */
+/* In which it was done; and until when that worker's node is kept from others. */
+static struct { int origin, worker; int64_t abroad_ns; } order[ORDER_MAX];
 
 static weft_term notes_where_it_runs(weft_term origin)
 {
     int i = atomic_fetch_add(&n_begun, 1);
 
-    if (i < ORDER_MAX)
-        order[i].origin = (int)weft_to_int(origin), order[i].worker = worker_here();
+    if (i < ORDER_MAX) {
+        order[i].origin = (int)weft_to_int(origin);
+        order[i].worker = worker_here();
+        order[i].abroad_ns = atomic_load(&the_sched()->workers[order[i].worker]->node->abroad_ns);
+    }
     atomic_fetch_add(&n_done, 1);
     return origin;
 }
@@ -227,6 +232,50 @@ TEST(a_steal_counts_at_the_distance_of_its_victim)
     run_on(ALL_DISTANCES, drives_steals_at_each);
 }
 
+/* -- between nodes: not often ------------------------------------------------------------------ */
+
+/* The node of the only free worker has just taken something elsewhere, as far
+ * as can be seen: that worker leaves what is there, and says so, until the time
+ * has come. Then it keeps the others of its node from it for a while. */
+static weft_term waits_until_it_may_steal(weft_term arg)
+{
+    unsigned thief = (unsigned)worker_at(0, WEFT__DISTANCE_NEAR);
+    struct weft__worker *worker = the_sched()->workers[thief];
+    int done = atomic_load(&n_done);
+    uint64_t refusals, stolen = sum_stolen(WEFT__DISTANCE_NEAR);
+    int64_t until = now_ms() + BOUND_MS, before_ns;
+
+    hold_all_but(0, (int)thief, -1);
+    atomic_store(&worker->node->abroad_ns, INT64_MAX);
+    put_work(0, WORK, false);
+    refusals = atomic_load(&worker->counts.refusals);
+    while (atomic_load(&worker->counts.refusals) < refusals + 10 && now_ms() < until)
+        sched_yield();
+    check_ge(atomic_load(&worker->counts.refusals), refusals + 10);
+    check_int(atomic_load(&n_done), done);
+    check_uint(sum_stolen(WEFT__DISTANCE_NEAR), stolen);
+    before_ns = weft__clock_ns();
+    atomic_store(&worker->node->abroad_ns, 0);
+    await_count(&n_done, done + WORK);
+    check_ge(sum_stolen(WEFT__DISTANCE_NEAR), stolen + WORK);
+    for (int i = done; i < done + WORK; i++)
+        check_ge(order[i].abroad_ns, before_ns + WEFT__ABROAD_GAP_NS);
+    let_go(0);
+    let_go_all_but(0, (int)thief, -1);
+    return arg;
+}
+
+static weft_term drives_a_wait(weft_term arg)
+{
+    drive_from(n_workers() / 2 - 1, waits_until_it_may_steal); /* of the victim's node */
+    return weft_is_none(arg) ? A(ok) : arg;
+}
+
+TEST(a_node_does_not_take_from_another_twice_within_a_moment)
+{
+    run_on(TWO_NODES, drives_a_wait);
+}
+
 /* -- near before far ---------------------------------------------------------------------------- */
 
 /* Two have work, one nearer to the thief than the other. Let loose, the thief
@@ -279,9 +328,11 @@ static weft_term works_on_one_node(weft_term arg)
     unsigned half = n_workers() / 2;
     int n = 20 * WORK, done = atomic_load(&n_done);
     uint64_t runs[PLACES_MAX], within = sum_stolen(WEFT__DISTANCE_CACHE) + sum_stolen(WEFT__DISTANCE_NODE);
+    uint64_t abroad;
 
     for (unsigned i = 0; i < half; i++)
         hold(i);
+    abroad = sum_steals(WEFT__DISTANCE_NEAR) + sum_steals(WEFT__DISTANCE_FAR); /* before they were held */
     for (unsigned i = 0; i < half; i++)
         runs[i] = n_runs(i);
     for (int put = 0; put < n; put += WORK) {
@@ -291,8 +342,7 @@ static weft_term works_on_one_node(weft_term arg)
     }
     for (unsigned i = 0; i < half; i++)
         check_uint(n_runs(i), runs[i]);
-    check_uint(sum_steals(WEFT__DISTANCE_NEAR), 0);
-    check_uint(sum_steals(WEFT__DISTANCE_FAR), 0);
+    check_uint(sum_steals(WEFT__DISTANCE_NEAR) + sum_steals(WEFT__DISTANCE_FAR), abroad);
     check_ge(sum_stolen(WEFT__DISTANCE_CACHE) + sum_stolen(WEFT__DISTANCE_NODE) - within, n);
     for (int i = done; i < done + n && i < ORDER_MAX; i++)
         check_gt(order[i].worker, (int)half);
@@ -326,18 +376,28 @@ static weft_term stays_where_it_is(weft_term worker)
 
 static weft_term spawns_what_stays(weft_term arg)
 {
+    uint64_t stolen[WEFT__DISTANCES];
+
+    for (enum weft__distance d = 0; d < WEFT__DISTANCES; d++)
+        stolen[d] = sum_stolen(d);
     for (int i = 0; i < 50; i++)
         for (unsigned w = 0; w < n_workers(); w++)
             spawn_stuck_to(w, stays_where_it_is, weft_int(w));
     await_count(&n_done, 50 * (int)n_workers());
     for (enum weft__distance d = 0; d < WEFT__DISTANCES; d++)
-        check_le(sum_stolen(d), 1); /* nothing but perhaps the process that looks */
+        check_uint(sum_stolen(d), stolen[d]);
+    return arg;
+}
+
+static weft_term drives_what_stays(weft_term arg)
+{
+    drive_from(0, spawns_what_stays);
     return weft_is_none(arg) ? A(ok) : arg;
 }
 
 TEST(sticky_processes_are_not_stolen_at_any_distance)
 {
-    run_on(FOUR_PACKAGES, spawns_what_stays);
+    run_on(FOUR_PACKAGES, drives_what_stays);
 }
 
 /* -- everybody ---------------------------------------------------------------------------------------- */
