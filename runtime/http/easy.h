@@ -1,7 +1,8 @@
 /* easy.h - curl's handles, made ready once and used many times.
  *
  * Most requests differ in their URL alone, so a handle keeps its settings from
- * one to the next and sets only what changed. A request that needs more (a
+ * one to the next and sets only what changed; with the same URL again, nothing.
+ * A request that needs more (a
  * method, headers, a body, a proxy, its own certificates) marks its handle,
  * which is set up anew after it.
  *
@@ -18,6 +19,8 @@
 
 struct weft__http_easy {
     CURL *curl;
+    CURLU *url;                           /* taken apart: of the last request, or of this one */
+    char *url_text;                       /* what it was made from; NULL: nothing */
     struct weft__http_transfer *transfer; /* at work; NULL: none */
     struct weft__http_sockets *sockets;
     struct weft__http_easy *next;         /* among the free ones */
