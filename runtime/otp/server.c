@@ -35,6 +35,8 @@ static void idle_fired(struct weft__timer *timer)
     weft__proc_unpark(more->pid);
 }
 
+static const struct weft__timer_kind idle_kind = {.fire = idle_fired};
+
 struct weft__server_more *weft__server_more(struct weft__proc *proc, struct weft__server *server)
 {
     struct weft__server_more *more = server->more;
@@ -45,7 +47,7 @@ struct weft__server_more *weft__server_more(struct weft__proc *proc, struct weft
     if (more == NULL)
         return NULL;
     memset(more, 0, sizeof *more);
-    weft__timer_init(&more->timer, idle_fired);
+    weft__timer_init(&more->timer, &idle_kind);
     more->pid = proc->pid;
     more->timeout_ns = -1;
     server->more = more;

@@ -236,9 +236,11 @@ static void wait_fired(struct weft__timer *timer)
     weft__proc_unpark(pid);
 }
 
+static const struct weft__timer_kind wait_kind = {.fire = wait_fired};
+
 void weft__wait_begin(struct weft__wait *wait, struct weft__proc *proc, int64_t timeout_ms)
 {
-    weft__timer_init(&wait->timer, wait_fired);
+    weft__timer_init(&wait->timer, &wait_kind);
     wait->proc = proc;
     wait->timeout_ns = timeout_ms >= INT64_MAX / 1000000 ? -1 : timeout_ms * 1000000;
     wait->is_set = false;

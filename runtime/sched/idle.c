@@ -43,6 +43,12 @@
  * Work that those who are awake may not come to (a late run's queue, what a
  * foreign thread brings) calls it.
  *
+ * Who sleeps alone: when all others sleep, nobody is there to steal from or to
+ * be stolen from, so a worker does not search. And it does not wake for each of
+ * many timers: after it has slept until a timer was due, the next such wake is
+ * WEFT__TIMER_GAP_NS later at the earliest, and fires all that came due meanwhile.
+ * A timer that is due after more than the gap is not put off.
+ *
  * An idle runtime sleeps with no time-out and makes no system call.
  *
  * Ideas: Go's proc.go (spinning Ms, the same fences); tokio's idle.rs.
@@ -236,6 +242,14 @@ static struct weft__fiber *search(struct weft__worker *worker)
 
 /* -- searchers -------------------------------------------------------------------------- */
 
+static bool is_alone(const struct weft__sched *sched)
+{
+    /* Relaxed: who is missed here looks for work itself when it wakes. */
+    return atomic_load_explicit(&sched->idle.n_asleep, memory_order_relaxed) +
+               atomic_load_explicit(&sched->idle.n_napping, memory_order_relaxed) + 1 >=
+           sched->n_workers;
+}
+
 static void begin_search(struct weft__worker *worker)
 {
     struct weft__sched *sched = worker->sched;
@@ -316,20 +330,44 @@ static void leave_sleepers(struct weft__worker *worker)
     weft__spin_release(&sched->idle.lock);
 }
 
-static void sleep_until(struct weft__worker *worker, int64_t when_ns)
+/* When to wake for timers: 0 when not to sleep, INT64_MAX when not to wake. */
+static int64_t wake_time(const struct weft__worker *worker)
+{
+    int64_t when_ns = weft__wheel_next(&worker->wheel);
+
+    if (when_ns != 0 && when_ns < worker->woke_ns + WEFT__TIMER_GAP_NS)
+        when_ns = worker->woke_ns + WEFT__TIMER_GAP_NS;
+    return when_ns;
+}
+
+/* false: it was time already. */
+static bool sleep_until(struct weft__worker *worker, int64_t when_ns)
 {
     int64_t timeout_ns = -1;
 
     if (when_ns != INT64_MAX) {
         timeout_ns = when_ns - weft__clock_ns();
         if (timeout_ns <= 0)
-            return;
+            return false;
     }
     atomic_fetch_add_explicit(&worker->counts.parks, 1, memory_order_relaxed);
     if (worker->is_polling)
         weft__poll_wait(worker->sched->poll, timeout_ns);
     else
         futex_wait(&worker->rest, WEFT__ASLEEP, timeout_ns);
+    return true;
+}
+
+/* Until called, or until it is time for timers. */
+static void sleep_long(struct weft__worker *worker)
+{
+    int64_t when_ns = wake_time(worker), now_ns;
+
+    if (!sleep_until(worker, when_ns) || when_ns == INT64_MAX)
+        return;
+    now_ns = weft__clock_ns();
+    if (now_ns >= when_ns)
+        worker->woke_ns = now_ns;
 }
 
 /* -- raids that do not pay -------------------------------------------------------------------- */
@@ -403,7 +441,8 @@ struct weft__fiber *weft__idle_wait(struct weft__worker *worker)
         weft__poll_wait(sched->poll, 0);
     fiber = weft__runq_pop(&worker->queue);
     if (fiber == NULL && sched->n_workers > 1) {
-        begin_search(worker);
+        if (!is_alone(sched))
+            begin_search(worker);
         if (worker->is_searching)
             fiber = search(worker);
     }
@@ -416,7 +455,7 @@ struct weft__fiber *weft__idle_wait(struct weft__worker *worker)
     enter_sleepers(worker);
     /* Timers that were set since are fresh: wheel_next is 0, and no sleep. */
     if (!somewhere_is_work(worker))
-        sleep_until(worker, weft__wheel_next(&worker->wheel));
+        sleep_long(worker);
     leave_sleepers(worker);
     weft__watchdog_wake(sched);
     return NULL;

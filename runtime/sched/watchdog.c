@@ -33,6 +33,7 @@ enum { ASLEEP, AWAKE, TO_END };
 #define WEFT__MOMENT_NS (100 * INT64_C(1000)) /* for a checkpoint that is due */
 #define WEFT__TICK_MAX_NS (64 * WEFT__NS_PER_MS)
 #define WEFT__QUIET_NS WEFT__NS_PER_S
+#define WEFT__HELP_BATCH 64 /* timers fired under one hold of a worker's lock, which it may want */
 
 static void wait_word(_Atomic uint32_t *word, uint32_t value, int64_t timeout_ns)
 {
@@ -52,6 +53,12 @@ static void tell_of_long_run(struct weft__worker *worker, uint64_t run)
 
     if (hooks != NULL && hooks->runs_long != NULL && carrier != NULL && fiber != NULL)
         hooks->runs_long(carrier, fiber);
+}
+
+static void fire_late(struct weft__worker *worker, int64_t now_ns)
+{
+    while (weft__wheel_help(&worker->wheel, now_ns, WEFT__HELP_BATCH) == WEFT__HELP_BATCH)
+        continue;
 }
 
 /* Those whose slots were taken may have been killed meanwhile. */
@@ -75,7 +82,7 @@ static bool look_at(struct weft__worker *worker, int64_t now_ns)
     uint64_t runs = atomic_load_explicit(&worker->counts.runs, memory_order_relaxed);
 
     if (weft__wheel_due(&worker->wheel) < now_ns - WEFT__TICK_NS / 2)
-        weft__wheel_help(&worker->wheel, now_ns, UINT32_MAX);
+        fire_late(worker, now_ns);
     if (runs != worker->watch.runs || worker->watch.since_ns == 0) {
         worker->watch.runs = runs;
         weft__hog_begin(worker, now_ns);

@@ -47,6 +47,18 @@ struct weft__timer_list {
     struct weft__timer_list *prev;
 };
 
+struct weft__timer;
+
+/* What happens with timers of a kind. Both are called under the wheel's lock. */
+struct weft__timer_kind {
+    /* The timer is due: may wake processes and free the timer, must not call
+     * the wheel. */
+    void (*fire)(struct weft__timer *timer);
+    /* It fires when some others have: bring what fire will touch into the
+     * cache, and change nothing. May be NULL. */
+    void (*warm)(const struct weft__timer *timer);
+};
+
 /* Lives in the caller's memory, often on a parked stack; not to be moved or
  * freed while fresh or set. */
 struct weft__timer {
@@ -55,9 +67,8 @@ struct weft__timer {
     int64_t when_ns;           /* expiry; while fresh with a delay: the delay */
     struct weft__wheel *wheel; /* where it was set last, or NULL */
     uint32_t state;            /* enum in wheel.c; 0 is idle */
-    /* Set by init. Called under the wheel's lock when the timer is due: may
-     * wake processes and free the timer, must not call the wheel. */
-    void (*fire)(struct weft__timer *timer);
+    /* Set by init. */
+    const struct weft__timer_kind *kind;
 };
 
 struct weft__wheel {
@@ -81,12 +92,11 @@ struct weft__wheel {
 
 void weft__wheel_init(struct weft__wheel *wheel, int64_t now_ns);
 
-static inline void weft__timer_init(struct weft__timer *timer,
-                                    void (*fire)(struct weft__timer *timer))
+static inline void weft__timer_init(struct weft__timer *timer, const struct weft__timer_kind *kind)
 {
     timer->wheel = NULL;
     timer->state = 0;
-    timer->fire = fire;
+    timer->kind = kind;
 }
 
 /* Owner. Fire after delay_ns, counted from the next turn. The timer is idle.

@@ -34,11 +34,13 @@
  * set them: they are in a wheel chosen by destination.
  *
  * The references of a process count up, so timers set one after another have
- * neighbouring ones: a table holds them by groups of eight, which keeps it small
- * when the timers themselves, which fire in any order, fit no cache. It is a
- * list while it is short; then it is hashed, and grows by a bucket at a time
- * (linear hashing, Litwin 1980): many timers of one process never stop the
- * others for a rehash.
+ * neighbouring ones: a table holds them by groups of six, a cache line, which
+ * keeps it small when the timers themselves, which fire in any order, fit no
+ * cache. Who sets many in a row finds the group where the last one was, and a
+ * timer knows its own: only cancel and read look for one. A table is a list
+ * while it is short; then it is hashed, and grows by a bucket at a time (linear
+ * hashing, Litwin 1980): many timers of one process never stop the others for
+ * a rehash.
  */
 #include "services/timer.h"
 
@@ -46,6 +48,7 @@
 #include "base/clock.h"
 #include "base/here.h"
 #include "base/memory.h"
+#include "base/slab.h"
 #include "base/spin.h"
 #include "proc/bond.h"
 #include "proc/message.h"
@@ -58,12 +61,14 @@
 #include <stdlib.h>
 
 #define N_SHARDS 256u
-#define GROUP 8u           /* references in a row */
+#define GROUP 6u           /* references in a row: a group is a cache line */
 #define LIST_MAX 8u        /* groups in a table that is a list */
 #define FIRST_BUCKETS 64u
 #define N_SEGMENTS 32
 #define KEEP_BUCKETS 1024u /* an empty table that is larger is given back */
 #define BATCH 64           /* timers taken under one lock when a process ends */
+#define LATE_NS 250000     /* who sets timers fires those that are this late */
+#define FIRE_MAX 256
 
 #define TAKEN 0x80 /* block.flags; no message has it once it is sent */
 
@@ -71,15 +76,17 @@
 struct tail {
     struct weft__timer timer;      /* first, for fire */
     struct weft__message *message; /* this memory begins there */
+    struct group *group;           /* where it is in the table, until it is taken */
 };
 
-/* The timers of references that differ in the lowest bits alone. */
+/* The timers of references in a row: at least one is there. */
 struct group {
     struct group *next;            /* in its bucket */
     uint64_t key;                  /* of all of them */
-    uint32_t n;                    /* that are there, at least 1 */
     struct weft__message *timers[GROUP];
 };
+
+_Static_assert(sizeof(struct group) <= 64, "fire touches one line of a group");
 
 /* Segment 0 has the first 64 buckets, segment k the 64 << (k - 1) after those
  * of all before: what was there stays where it is. */
@@ -94,6 +101,8 @@ struct table {
     /* Under the shard's lock. */
     uint32_t n_timers;
     uint32_t n_groups;
+    uint64_t highest;              /* key that was ever there, or 0 */
+    struct group *newest;          /* where the next reference probably belongs, or NULL */
     struct group *list;            /* while buckets is NULL */
     struct buckets *buckets;
 };
@@ -145,9 +154,10 @@ static unsigned index_of(uint64_t ref)
     return (unsigned)(weft__ref_counter(weft__term(ref)) % GROUP);
 }
 
+/* Eight keys in a row go to eight buckets in a row: one cache line. */
 static uint64_t hash_of(uint64_t key)
 {
-    return key * UINT64_C(0x9E3779B97F4A7C15) >> 32;
+    return (key >> 3) * UINT64_C(0x9E3779B97F4A7C15) >> 32 << 3 | (key & 7);
 }
 
 static struct group **bucket_at(struct buckets *buckets, uint64_t index)
@@ -204,6 +214,7 @@ static void buckets_grow(struct buckets *buckets)
     buckets->n++;
     low = bucket_at(buckets, n - level);
     high = bucket_at(buckets, n);
+    __builtin_prefetch(*bucket_at(buckets, buckets->n - level_of(buckets->n))); /* split next */
     group = *low;
     for (*low = NULL; group != NULL;) {
         struct group *next = group->next;
@@ -262,6 +273,8 @@ static struct group *group_add(struct table *table, uint64_t ref)
     if (group == NULL)
         return NULL;
     *group = (struct group){.key = key_of(ref)};
+    if (table->highest < group->key)
+        table->highest = group->key;
     if (table->buckets == NULL && table->n_groups >= LIST_MAX)
         table_hash(table);
     else if (table->buckets != NULL && table->n_groups >= table->buckets->n)
@@ -274,36 +287,55 @@ static struct group *group_add(struct table *table, uint64_t ref)
 /* false: no memory. */
 static bool table_add(struct shard *shard, struct table *table, struct weft__message *message)
 {
-    struct group *group = *table_find(table, message->ref);
+    struct group *group = table->newest;
 
+    /* References count up: a key above all others is not there. */
+    if (group == NULL || group->key != key_of(message->ref))
+        group = key_of(message->ref) > table->highest ? NULL : *table_find(table, message->ref);
     if (group == NULL)
         group = group_add(table, message->ref);
     if (group == NULL)
         return false;
     group->timers[index_of(message->ref)] = message;
-    group->n++;
+    tail_of(message)->group = group;
+    table->newest = group;
     table->n_timers++;
     shard->n_timers++;
     return true;
 }
 
-/* Take a timer out of the group at *at, which goes with its last one. */
-static struct weft__message *table_take(struct shard *shard, struct table *table, struct group **at,
-                                        unsigned index)
+static bool group_is_empty(const struct group *group)
 {
-    struct group *group = *at;
-    struct weft__message *message = group->timers[index];
+    for (unsigned i = 0; i < GROUP; i++)
+        if (group->timers[i] != NULL)
+            return false;
+    return true;
+}
 
-    group->timers[index] = NULL;
+static void group_remove(struct table *table, struct group *group)
+{
+    struct group **at = list_of(table, group->key);
+
+    while (*at != group)
+        at = &(*at)->next;
+    *at = group->next;
+    if (table->newest == group)
+        table->newest = NULL;
+    table->n_groups--;
+    weft__memory_free(group, sizeof *group);
+}
+
+/* Take a timer out; its group goes with its last one. */
+static void table_take(struct shard *shard, struct table *table, struct weft__message *message)
+{
+    struct group *group = tail_of(message)->group;
+
+    group->timers[index_of(message->ref)] = NULL;
     message->block.flags |= TAKEN;
     table->n_timers--;
     shard->n_timers--;
-    if (--group->n == 0) {
-        *at = group->next;
-        table->n_groups--;
-        weft__memory_free(group, sizeof *group);
-    }
-    return message;
+    if (group_is_empty(group))
+        group_remove(table, group);
 }
 
 /* The table of a slot, by anyone. */
@@ -341,7 +373,7 @@ static void timer_fire(struct weft__timer *fired)
     if (!(message->block.flags & TAKEN)) {
         struct table *table = table_at(slot);
 
-        table_take(shard, table, table_find(table, message->ref), index_of(message->ref));
+        table_take(shard, table, message);
         if (!deliver(message))
             dropped = message;
     }
@@ -349,6 +381,17 @@ static void timer_fire(struct weft__timer *fired)
     if (dropped != NULL)
         weft__message_free(dropped);
 }
+
+/* The message's fields, and the line of its group. */
+static void timer_warm(const struct weft__timer *timer)
+{
+    const struct tail *tail = (const struct tail *)(const void *)timer;
+
+    __builtin_prefetch(tail->message, 1);
+    __builtin_prefetch(tail->group, 1);
+}
+
+static const struct weft__timer_kind timer_kind = {.fire = timer_fire, .warm = timer_warm};
 
 /* One that the caller has taken out of its table. */
 static void timer_end(struct weft__message *message)
@@ -396,12 +439,14 @@ static int take_batch(struct shard *shard, struct table *table, weft_term dest, 
     while (*at != NULL && n <= BATCH - (int)GROUP) {
         struct group *group = *at, *next = group->next;
 
-        for (unsigned i = 0, left = group->n; left > 0; i++) {
-            if (group->timers[i] == NULL)
+        /* The group goes with its last one, and is not looked at then. */
+        for (unsigned i = 0; i < GROUP && *at == group; i++) {
+            struct weft__message *message = group->timers[i];
+
+            if (message == NULL || (!weft_is_none(dest) && message->to != dest.bits))
                 continue;
-            left--;
-            if (weft_is_none(dest) || group->timers[i]->to == dest.bits)
-                taken[n++] = table_take(shard, table, at, i);
+            table_take(shard, table, message);
+            taken[n++] = message;
         }
         if (*at != next)
             at = &group->next; /* it is still there */
@@ -499,9 +544,25 @@ static struct weft__message *timer_new(const char *call, weft_term dest, weft_te
         tuple[3] = message->root.bits;
         message->root = weft__boxed(tuple);
     }
-    weft__timer_init(&tail_of(message)->timer, timer_fire);
+    weft__timer_init(&tail_of(message)->timer, &timer_kind);
     tail_of(message)->message = message;
     return message;
+}
+
+/* Into the wheel. Who sets many in a row may keep its worker from looking around
+ * for long: so it fires itself what is late there. Otherwise the watchdog would,
+ * on another core and with the lock of the wheel that this one is to have. In a
+ * section. */
+static void timer_start(struct weft__worker *worker, struct weft__timer *timer, int64_t when_ns, int64_t now_ns)
+{
+    bool is_first = weft__wheel_add_at(&worker->wheel, timer, when_ns);
+
+    if (worker != weft__here()->slot.worker) {
+        if (is_first)
+            weft__idle_call(worker);
+    } else if (weft__wheel_due(&worker->wheel) < now_ns - LATE_NS) {
+        weft__wheel_turn(&worker->wheel, now_ns, FIRE_MAX);
+    }
 }
 
 static weft_ref set(const char *call, weft_term dest, weft_term term, int64_t ms, bool is_abs, bool is_wrapped)
@@ -509,13 +570,12 @@ static weft_ref set(const char *call, weft_term dest, weft_term term, int64_t ms
     struct weft__proc *proc = weft__proc_need(call);
     struct buckets *emptied = NULL;
     struct weft__message *message;
-    struct weft__worker *worker;
     struct weft__here *here;
     struct table *table;
     struct shard *shard;
     bool has_pending, is_added;
+    int64_t now_ns, when_ns;
     uint32_t was;
-    int64_t when_ns;
     weft_ref ref;
 
     if (!weft_is_pid(dest) && !weft_is_atom(dest))
@@ -527,7 +587,8 @@ static weft_ref set(const char *call, weft_term dest, weft_term term, int64_t ms
         weft__proc_system_limit(call, "no memory");
     ref = weft__make_ref(proc);
     message = timer_new(call, dest, term, ref.bits, is_wrapped);
-    when_ns = weft__clock_after_ms(is_abs ? 0 : weft__clock_ns(), is_abs && ms < 0 ? 0 : ms);
+    now_ns = weft__clock_ns();
+    when_ns = weft__clock_after_ms(is_abs ? 0 : now_ns, is_abs && ms < 0 ? 0 : ms);
     message->from = (uint64_t)when_ns;
 
     shard = shard_of(slot_of(ref.bits));
@@ -547,9 +608,8 @@ static weft_ref set(const char *call, weft_term dest, weft_term term, int64_t ms
     /* Nobody knows the reference yet: only the wheel can end it. */
     here = weft__here();
     was = weft__enter(here);
-    worker = choose_worker(table, dest, is_abs, has_pending);
-    if (weft__wheel_add_at(&worker->wheel, &tail_of(message)->timer, when_ns) && worker != here->slot.worker)
-        weft__idle_call(worker);
+    weft__slab_warm(here->slot.cache, message->block.size);
+    timer_start(choose_worker(table, dest, is_abs, has_pending), &tail_of(message)->timer, when_ns, now_ns);
     weft__leave(here, was);
     return ref;
 }
@@ -594,19 +654,20 @@ static int64_t look(uint64_t ref, bool is_cancel)
     uint32_t slot = slot_of(ref);
     struct shard *shard = shard_of(slot);
     struct weft__message *message = NULL;
-    struct group **at;
+    struct group *group = NULL;
     struct table *table;
     int64_t left = -1;
 
     weft__spin_acquire(&shard->lock);
     table = table_at(slot);
-    at = table != NULL ? table_find(table, ref) : NULL;
-    if (at != NULL && *at != NULL)
-        message = (*at)->timers[index_of(ref)];
+    if (table != NULL)
+        group = *table_find(table, ref);
+    if (group != NULL)
+        message = group->timers[index_of(ref)];
     if (message != NULL && is_live(message))
         left = left_ms(message);
     if (message != NULL && is_cancel)
-        table_take(shard, table, at, index_of(ref));
+        table_take(shard, table, message);
     weft__spin_release(&shard->lock);
     if (message != NULL && is_cancel)
         timer_end(message);

@@ -28,12 +28,14 @@ static void note(struct weft__timer *timer)
     fired[n_fired++] = ((struct alarm *)(void *)timer)->id;
 }
 
+static const struct weft__timer_kind note_kind = {.fire = note};
+
 static void set_up(void)
 {
     weft__wheel_init(&wheel, START_NS);
     n_fired = 0;
     for (int i = 0; i < 4000; i++) {
-        weft__timer_init(&alarms[i].timer, note);
+        weft__timer_init(&alarms[i].timer, &note_kind);
         alarms[i].id = i;
     }
 }
@@ -265,6 +267,39 @@ TEST(a_helper_fires_what_is_due_and_starts_no_fresh_ones)
     check_int(turn(START_NS + MS), 1);
 }
 
+static int n_warmed, n_fired_cold;
+
+/* Each is warmed once, in the order they fire in. */
+static void warm_next(const struct weft__timer *timer)
+{
+    check_int(((const struct alarm *)(const void *)timer)->id, n_warmed);
+    n_warmed++;
+}
+
+static void note_cold(struct weft__timer *timer)
+{
+    n_fired_cold += ((struct alarm *)(void *)timer)->id >= n_warmed;
+    note(timer);
+    free(timer);
+}
+
+static const struct weft__timer_kind cold_kind = {.fire = note_cold, .warm = warm_next};
+
+TEST(a_timer_is_warmed_before_it_fires_and_not_after)
+{
+    set_up();
+    for (int i = 0; i < 10; i++) {
+        struct alarm *own = malloc(sizeof *own);
+
+        weft__timer_init(&own->timer, &cold_kind);
+        own->id = i;
+        weft__wheel_add_at(&wheel, &own->timer, START_NS + MS + i);
+    }
+    check_int(weft__wheel_turn(&wheel, START_NS + 2 * MS, ALL), 10);
+    check_int(n_warmed, 10);
+    check_int(n_fired_cold, 0);
+}
+
 TEST(a_later_timer_does_not_ask_for_a_wake_up)
 {
     set_up();
@@ -280,13 +315,15 @@ static void free_it(struct weft__timer *timer)
     free(timer);
 }
 
+static const struct weft__timer_kind free_it_kind = {.fire = free_it};
+
 TEST(a_timer_may_be_freed_when_it_fires)
 {
     set_up();
     for (int i = 0; i < 10; i++) {
         struct alarm *own = malloc(sizeof *own);
 
-        weft__timer_init(&own->timer, free_it);
+        weft__timer_init(&own->timer, &free_it_kind);
         own->id = i;
         weft__wheel_add(&wheel, &own->timer, MS);
     }
@@ -305,7 +342,7 @@ TEST(a_crowd_that_moves_down_in_parts_keeps_its_order)
 
     set_up();
     for (int i = 0; i < N; i++) {
-        weft__timer_init(&crowd[i].timer, note);
+        weft__timer_init(&crowd[i].timer, &note_kind);
         crowd[i].id = i;
         weft__wheel_add_at(&wheel, &crowd[i].timer, when_ns);
     }
@@ -338,7 +375,7 @@ TEST(timers_can_be_cancelled_and_freed_while_a_crowd_moves_down)
     weft__rand_init(&rand, 4, 0);
     for (int i = 0; i < N; i++) {
         crowd[i] = malloc(sizeof *crowd[i]);
-        weft__timer_init(&crowd[i]->timer, note);
+        weft__timer_init(&crowd[i]->timer, &note_kind);
         weft__wheel_add_at(&wheel, &crowd[i]->timer, when_ns + (int64_t)weft__rand_below(&rand, 10000000));
     }
     while (weft__wheel_size(&wheel) > 0) {
@@ -550,6 +587,8 @@ static void fire_shared(struct weft__timer *timer)
     atomic_compare_exchange_strong(&one->state, &armed, FREE);
 }
 
+static const struct weft__timer_kind fire_shared_kind = {.fire = fire_shared};
+
 static void cancel_one(struct shared *one)
 {
     int armed = ARMED;
@@ -612,7 +651,7 @@ TEST(every_timer_is_fired_or_cancelled_exactly_once)
     weft__wheel_init(&wheel, START_NS);
     atomic_store(&clock_ns, START_NS);
     for (int i = 0; i < N_SHARED; i++)
-        weft__timer_init(&shared[i].timer, fire_shared);
+        weft__timer_init(&shared[i].timer, &fire_shared_kind);
     for (uintptr_t i = 0; i < N_CANCELLERS; i++)
         check_int(pthread_create(&threads[i], NULL, cancel_and_help, (void *)i), 0);
     n_added = own_wheel();

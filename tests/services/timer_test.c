@@ -1,5 +1,6 @@
 /* timer_test.c - timers of processes: weft/timer.h, rules PROC-59 to PROC-66. */
 #include "proc/process_test.h"
+#include "sched/places.h"
 #include "services/timer.h"
 #include "weft/timer.h"
 
@@ -406,6 +407,34 @@ static int64_t cpu_ms(void)
     getrusage(RUSAGE_SELF, &usage);
     return (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000 +
            (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1000;
+}
+
+static uint64_t n_parks(void)
+{
+    uint64_t n = 0;
+
+    for (uint32_t i = 0; i < the_sched()->n_workers; i++)
+        n += atomic_load(&the_sched()->workers[i]->counts.parks);
+    return n;
+}
+
+/* One is due every 10 us; twice the wakes are allowed, for other workers. */
+PROCESS_TEST(many_that_are_due_one_after_the_other_share_a_wake, "PROC-59")
+{
+    int n = 2000;
+    int64_t begin, until = now_ns();
+    uint64_t parks;
+
+    for (int i = 0; i < n; i++) {
+        weft_send_after(weft_self(), weft_int(i), 40);
+        for (until += 10000; now_ns() < until;)
+            continue;
+    }
+    parks = n_parks();
+    begin = now_ns();
+    for (int i = 0; i < n; i++)
+        expect_message(weft_int(i));
+    check_le(n_parks() - parks, (uint64_t)(2 * (now_ns() - begin) / WEFT__TIMER_GAP_NS + 10));
 }
 
 PROCESS_TEST_WITH(a_great_many_are_all_delivered, .rules = "PROC-59", .deadline_s = 120)
