@@ -132,6 +132,16 @@ static char *chunk_map(void)
     return aligned;
 }
 
+/* Whoever needs more than one chunk has a few hundred thousand blocks, and walks
+ * them in any order: by pages of 2 MiB they take a two hundredth of the page
+ * faults, and each look at a cold one misses once, not twice or three times. In
+ * a small program a page of 2 MiB for a class would mostly lie idle. */
+static void chunk_make_huge(char *at)
+{
+    /* A wish: a kernel without them says no. */
+    madvise(at, CHUNK_SIZE, MADV_HUGEPAGE);
+}
+
 static char *slab_take(struct weft__depot *depot)
 {
     char *slab = NULL;
@@ -147,6 +157,8 @@ static char *slab_take(struct weft__depot *depot)
         }
         if (depot->place != NULL)
             depot->place(depot->arg, at, CHUNK_SIZE);
+        if (depot->chunks != NULL)
+            chunk_make_huge(at);
         *chunk = (struct chunk){.next = depot->chunks, .at = at};
         depot->chunks = chunk;
         depot->mapped += CHUNK_SIZE;
