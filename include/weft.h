@@ -20,6 +20,7 @@
 #include "weft/dynamic_supervisor.h"
 #include "weft/partition_supervisor.h"
 #include "weft/task_supervisor.h"
+#include "weft/registry.h"
 #include "weft/sys.h"
 #include "weft/agent.h"
 

@@ -32,12 +32,10 @@ struct weft__epochs *weft__epochs_new(void)
     return epochs;
 }
 
-void weft__epochs_free(struct weft__epochs *epochs)
+void weft__epochs_flush(struct weft__epochs *epochs)
 {
     bool is_busy = true;
 
-    if (epochs == NULL)
-        return;
     /* A deferred call may defer another. */
     while (is_busy) {
         is_busy = false;
@@ -47,6 +45,13 @@ void weft__epochs_free(struct weft__epochs *epochs)
             weft__epoch_poll(epoch);
         }
     }
+}
+
+void weft__epochs_free(struct weft__epochs *epochs)
+{
+    if (epochs == NULL)
+        return;
+    weft__epochs_flush(epochs);
     while (epochs->all != NULL) {
         struct weft__epoch *epoch = epochs->all;
 

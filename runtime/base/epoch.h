@@ -105,4 +105,8 @@ bool weft__epoch_poll(struct weft__epoch *epoch);
 /* Poll the epochs that are in nobody's hands; whoever has time, now and then. */
 void weft__epochs_sweep(struct weft__epochs *epochs);
 
+/* Make every deferred call, those of epochs in use too: no section is open, and
+ * nobody else uses an epoch meanwhile. */
+void weft__epochs_flush(struct weft__epochs *epochs);
+
 #endif

@@ -35,6 +35,7 @@
 
 struct weft__cache;
 struct weft__carrier;
+struct weft__epoch;
 struct weft__fiber;
 struct weft__guest;
 struct weft__here;
@@ -65,6 +66,7 @@ struct weft__here {
     struct weft__proc *proc;     /* the process that runs now, or NULL */
     struct weft__guest *guest;   /* a foreign thread's own things, or NULL */
     struct weft__carrier *carrier; /* a thread of the runtime, or NULL */
+    struct weft__epoch *epoch;   /* of its looks at what others may free; NULL: none yet */
     /* The slot the thread carries; looked at only between weft__enter and
      * weft__leave, since outside of them it may be taken away. */
     struct {

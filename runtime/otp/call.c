@@ -18,7 +18,7 @@ const struct weft__via *weft__via;
 
 static bool is_via(weft_term name)
 {
-    return weft__is_tuple(name) && weft__box_size(name) == 3 &&
+    return weft__is_tuple(name) && (weft__box_size(name) == 3 || weft__box_size(name) == 4) &&
            weft__box_terms(name)[0].bits == WEFT_ATOM("via").bits;
 }
 
@@ -41,9 +41,11 @@ static bool via_find(const char *call, const weft_term *part, weft_pid *pid, wef
         *mistake = weft__task_mistake(call, "the partition supervisor %s has zero partitions", weft_inspect(name));
         return false;
     }
-    if (weft__via != NULL)
-        *pid = weft__via->whereis(part[1], part[2]);
-    return true;
+    if (weft__via == NULL || weft__via->whereis(part[1], part[2], pid) != WEFT_ENOTSUP)
+        return true;
+    *mistake = weft__task_mistake(call, "not supported by registry %s: its keys are duplicate, and a name has a unique one",
+                                  weft_inspect(part[1]));
+    return false;
 }
 
 bool weft__server_find(const char *call, weft_server server, weft_pid *pid, weft_term *mistake)
@@ -77,7 +79,9 @@ int weft__server_register(weft_term name, weft_pid *holder)
 
         if (weft_eq(part[1], WEFT__PARTITIONS))
             return WEFT_ENOTSUP;
-        return weft__via != NULL ? weft__via->register_self(part[1], part[2], holder) : WEFT_ENOENT;
+        return weft__via != NULL
+                   ? weft__via->register_self(part[1], part[2], weft__box_size(name) == 4 ? part[3] : weft_none, holder)
+                   : WEFT_ENOENT;
     }
     do {
         code = weft_try_register(name, self);

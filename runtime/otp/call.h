@@ -25,15 +25,15 @@
 
 /* What registries do for names; set by the one there is. */
 struct weft__via {
-    /* The pid, or weft_none. Never switches. */
-    weft_pid (*whereis)(weft_term registry, weft_term key);
-    /* Register the calling process: 0; WEFT_EALREADY and *holder; another code:
-     * there is no such registry, or no memory. */
-    int (*register_self)(weft_term registry, weft_term key, weft_pid *holder);
+    /* 0 and the pid, or weft_none; WEFT_ENOTSUP: its keys name nobody. Never switches. */
+    int (*whereis)(weft_term registry, weft_term key, weft_pid *pid);
+    /* Register the calling process, with a value or weft_none: 0; WEFT_EALREADY and *holder;
+     * WEFT_ENOENT: there is no such registry; WEFT_ENOTSUP: its keys name nobody. May park. */
+    int (*register_self)(weft_term registry, weft_term key, weft_term value, weft_pid *holder);
 };
 extern const struct weft__via *weft__via;
 
-/* A registered atom, or {:via, registry, key}; no name: weft_none is none. */
+/* A registered atom, {:via, registry, key} or {:via, registry, key, value}; no name: weft_none is none. */
 bool weft__is_name(weft_term name);
 
 /* The pid of a server, or weft_none when the name stands for nobody. false: it

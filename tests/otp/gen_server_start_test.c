@@ -375,17 +375,18 @@ PROCESS_TEST(whereis_takes_a_pid_a_name_and_a_via, "GS-12")
 
 static _Atomic uint64_t only_entry;
 
-static weft_pid only_whereis(weft_term registry, weft_term key)
+static int only_whereis(weft_term registry, weft_term key, weft_pid *pid)
 {
     (void)registry;
-    return weft_eq(key, A(the_key)) ? weft__term(atomic_load(&only_entry)) : weft_none;
+    *pid = weft_eq(key, A(the_key)) ? weft__term(atomic_load(&only_entry)) : weft_none;
+    return 0;
 }
 
-static int only_register(weft_term registry, weft_term key, weft_pid *holder)
+static int only_register(weft_term registry, weft_term key, weft_term value, weft_pid *holder)
 {
     uint64_t nobody = 0;
 
-    (void)key;
+    (void)key, (void)value;
     if (!weft_eq(registry, A(only)))
         return WEFT_ENOENT;
     if (atomic_compare_exchange_strong(&only_entry, &nobody, weft_self().bits))

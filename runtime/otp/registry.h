@@ -1,0 +1,71 @@
+/* registry.h - a registry: its name, its partitions, and who registers in it.
+ *
+ * A registry is a supervisor with a process for each partition (registry_start.c). All that
+ * lookups need hangs from its name, beside those processes: a struct weft__registry
+ * in a chain by name, read in an epoch section, freed when the supervisor has ended
+ * and nobody reads it.
+ *
+ * The processes of partitions do nothing but live: who registers is linked to one, so
+ * that a registry's end is known to those who counted on it. When such a process ends,
+ * it closes its partition first and empties it.
+ *
+ * An owner's end. What a process has registered hangs from a note in its slot
+ * (services/holding.h). Whoever ends the process takes that out of the partitions before
+ * links and monitors are told: so nobody who heard of the end finds an entry.
+ *
+ * Threads: a note by its process alone, and by who ends it.
+ */
+#ifndef WEFT_OTP_REGISTRY_H
+#define WEFT_OTP_REGISTRY_H
+
+#include "otp/registry_part.h"
+#include "proc/proc.h"
+
+struct weft__registry {
+    /* Set once. */
+    weft_atom name;
+    enum weft_registry_keys keys;
+    weft_pid supervisor;
+    struct weft__part *meta;                  /* key and value, nobody's */
+    struct weft__epoch_entry end;
+    /* Under the lock of names, read in sections. */
+    _Atomic(struct weft__registry *) next;
+    uint32_t n_parts;
+    struct weft__part *parts[];
+};
+
+/* In a section: that of a name, or NULL. */
+struct weft__registry *weft__registry_find(weft_atom name);
+
+/* Open a section, and find a registry; exits for one that does not run. The section is
+ * left by weft__epoch_end(*epoch). */
+struct weft__registry *weft__registry_enter(const char *call, weft_atom name, struct weft__epoch **epoch);
+
+_Noreturn void weft__registry_unknown(const char *call, weft_atom name);
+_Noreturn void weft__registry_not_unique(const char *call, weft_atom name);
+
+/* The partition of what `owner` registers under a key of that hash. */
+static inline struct weft__part *weft__registry_part(const struct weft__registry *registry, uint64_t hash,
+                                                     weft_pid owner)
+{
+    uint64_t number = registry->keys == WEFT_DUPLICATE ? weft__pid_slot(owner) : hash >> 32;
+
+    return registry->parts[registry->n_parts == 1 ? 0 : number % registry->n_parts];
+}
+/* Which partitions may have entries of a key: from *at to before *end. */
+static inline void weft__registry_parts_of(const struct weft__registry *registry, uint64_t hash, uint32_t *at,
+                                           uint32_t *end)
+{
+    bool is_anywhere = registry->keys == WEFT_DUPLICATE || registry->n_parts == 1;
+
+    *at = is_anywhere ? 0 : (uint32_t)((hash >> 32) % registry->n_parts);
+    *end = is_anywhere ? registry->n_parts : *at + 1;
+}
+
+/* Alive, as weft_is_alive without looking at one's own signals. Never switches. */
+bool weft__registry_is_live(weft_pid pid);
+
+/* Somebody may wait for a key that was just registered (registry_await.c). */
+void weft__registry_wake(weft_atom registry, uint64_t hash, weft_term key);
+
+#endif
