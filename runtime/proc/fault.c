@@ -41,6 +41,8 @@
 #define RETRY_NS 30000           /* until a process that may not be ended here is interrupted again */
 #define RETRIES 1000             /* so often; then the watchdog's ticks will do */
 #define RETRIES_SLOWER 200       /* after so many, twice as long: it must get on meanwhile */
+#define RETRY_LATE 4             /* and not sooner than so often the time that the last one was late */
+#define RETRY_MAX_NS (20 * WEFT__NS_PER_MS)
 
 static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, WEFT__INTERRUPT};
 #define N_SIGNALS (sizeof signals / sizeof *signals)
@@ -53,6 +55,7 @@ struct fault_thread {
     bool has_timer;
     timer_t timer;           /* interrupts the thread */
     uint32_t n_retries;      /* since the watchdog last did; by the handler */
+    _Atomic int64_t due_ns;  /* when the timer interrupts, or 0; by the handler */
     sigjmp_buf *recover;     /* a look is under way; by the thread's handlers alone */
     struct weft__autopsy fault;     /* read by end_faulted */
     struct weft__autopsy interrupt; /* one of these may come before it has */
@@ -125,6 +128,15 @@ static void thread_ends(struct weft__carrier *carrier)
     munmap(thread, thread->size);
 }
 
+/* By itself, and soon. It may have slept past the time. */
+static bool will_look_again(const struct fault_thread *thread)
+{
+    /* Relaxed: an interrupt too many or, for a tick, too few is no error. */
+    int64_t due_ns = thread != NULL ? atomic_load_explicit(&thread->due_ns, memory_order_relaxed) : 0;
+
+    return due_ns != 0 && weft__clock_ns() < due_ns + RETRY_MAX_NS;
+}
+
 static void runs_long(struct weft__carrier *carrier, struct weft__fiber *fiber)
 {
     /* The fiber comes first; all fibers are processes. */
@@ -132,7 +144,7 @@ static void runs_long(struct weft__carrier *carrier, struct weft__fiber *fiber)
     /* Relaxed: the thread itself looks again. */
     uint64_t state = atomic_load_explicit(&proc->state, memory_order_relaxed);
 
-    if ((state & WEFT__KILLED) != 0 && (state & WEFT__STATE_MASK) == WEFT__ACTIVE)
+    if ((state & WEFT__KILLED) != 0 && (state & WEFT__STATE_MASK) == WEFT__ACTIVE && !will_look_again(carrier->faults))
         weft__fault_interrupt(carrier, proc);
 }
 
@@ -356,14 +368,34 @@ static bool is_wanted(const struct weft__proc *proc)
            weft__state_serial(state) == weft__pid_serial(proc->pid);
 }
 
-/* It could not be ended here. Most of its time may go by in calls that cannot be
- * cut short: so look again soon, a good many times. */
-static void try_again(struct fault_thread *thread)
+/* By how much this interrupt is late, if it is the timer's; which is not set
+ * any more. */
+static int64_t lateness(struct fault_thread *thread, bool is_timer)
 {
-    struct itimerspec soon = {.it_value.tv_nsec = RETRY_NS << thread->n_retries / RETRIES_SLOWER};
+    /* Relaxed, here and below: see will_look_again. */
+    int64_t due_ns = atomic_exchange_explicit(&thread->due_ns, 0, memory_order_relaxed);
 
-    if (thread->has_timer && thread->n_retries++ < RETRIES)
-        timer_settime(thread->timer, 0, &soon, NULL);
+    return is_timer && due_ns != 0 ? weft__clock_ns() - due_ns : 0;
+}
+
+/* It could not be ended here. Most of its time may go by in calls that cannot be
+ * cut short: so look again soon, a good many times. Where the way to this
+ * handler and back takes longer than that, it would never get out of the call:
+ * it has most of the time for itself. */
+static void try_again(struct fault_thread *thread, int64_t late_ns)
+{
+    int64_t pause_ns = RETRY_NS << thread->n_retries / RETRIES_SLOWER;
+    struct itimerspec soon = {0};
+
+    if (!thread->has_timer || thread->n_retries++ >= RETRIES)
+        return;
+    if (pause_ns < RETRY_LATE * late_ns)
+        pause_ns = RETRY_LATE * late_ns;
+    if (pause_ns > RETRY_MAX_NS)
+        pause_ns = RETRY_MAX_NS;
+    atomic_store_explicit(&thread->due_ns, weft__clock_ns() + pause_ns, memory_order_relaxed);
+    soon.it_value.tv_nsec = pause_ns;
+    timer_settime(thread->timer, 0, &soon, NULL);
 }
 
 static void on_interrupt(int signo, siginfo_t *info, void *context)
@@ -374,6 +406,7 @@ static void on_interrupt(int signo, siginfo_t *info, void *context)
     struct weft__proc *proc = thread != NULL && thread->recover == NULL ? process_here(here) : NULL;
 
     bool is_timer = info->si_code == SI_TIMER && thread != NULL && info->si_value.sival_ptr == thread;
+    int64_t late_ns = thread != NULL ? lateness(thread, is_timer) : 0;
 
     if (!is_timer && (info->si_code != SI_QUEUE || info->si_pid != getpid())) {
         hand_on(signo, info, context);
@@ -381,7 +414,7 @@ static void on_interrupt(int signo, siginfo_t *info, void *context)
         if (!is_timer)
             thread->n_retries = 0;
         if (!contain(thread, here, proc, signo, info, context))
-            try_again(thread);
+            try_again(thread, late_ns);
     }
     errno = errno_before;
 }
