@@ -232,25 +232,32 @@ PROCESS_TEST(requests_of_one_client_are_handled_in_the_order_made, "GS-21")
                weft_list(weft_int(1), weft_int(2), weft_int(3), weft_int(4)));
 }
 
+/* The best of ten rounds: the machine has other things to do in some. */
+static int64_t time_of_calls(weft_pid server)
+{
+    int64_t best = INT64_MAX;
+
+    for (int round = 0; round < 10; round++) {
+        int64_t begin = now_ns(), took;
+
+        for (int i = 0; i < 200; i++)
+            run_call(server, replies_with, A(x));
+        took = now_ns() - begin;
+        best = took < best ? took : best;
+    }
+    return best;
+}
+
 PROCESS_TEST(a_call_costs_the_same_with_many_messages_held, "GS-22 PROC-57")
 {
-    enum { CALLS = 2000 };
     weft_pid server = scripted();
-    int64_t begin, few, many;
+    int64_t few = time_of_calls(server), many;
 
-    for (int i = 0; i < CALLS; i++)
-        run_call(server, replies_with, A(warm));
-    begin = now_ns();
-    for (int i = 0; i < CALLS; i++)
-        run_call(server, replies_with, A(x));
-    few = now_ns() - begin;
     for (int i = 0; i < scaled(200000); i++)
         weft_send(weft_self(), A(unrelated));
-    begin = now_ns();
-    for (int i = 0; i < CALLS; i++)
-        run_call(server, replies_with, A(x));
-    many = now_ns() - begin;
-    check(many < 10 * few + 20000000);
+    many = time_of_calls(server);
+    /* A look through them all would cost each call milliseconds. */
+    check_lt(many, 10 * few + 2000000);
 }
 
 PROCESS_TEST(any_process_may_reply, "GS-23")
