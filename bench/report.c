@@ -15,6 +15,7 @@
 static struct {
     unsigned workers; /* of the runtime that ran last */
     bool is_quick;
+    unsigned max_hogs;
 } bench;
 
 /* -- the program -------------------------------------------------------------------- */
@@ -67,9 +68,14 @@ void bench_begin(int argc, char **argv)
     print_machine();
 }
 
+void bench_allow_hogs(unsigned max)
+{
+    bench.max_hogs = max;
+}
+
 void bench_start(unsigned workers)
 {
-    int code = weft_runtime_start(.workers = workers);
+    int code = weft_runtime_start(.workers = workers, .max_hogs = bench.max_hogs);
 
     bench_check(code == 0, "weft does not start: %s (%s)", weft_runtime_error(), weft_error_name(code));
     bench.workers = weft__runtime()->sched->n_workers;

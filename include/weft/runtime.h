@@ -22,7 +22,7 @@ struct weft_runtime_options {
     WEFT_OPTION(bool, bind, true);            /* workers stay on their core */
     WEFT_OPTION(bool, contain_faults, true);  /* see below; false: no signal is taken */
     WEFT_OPTION(unsigned, max_faults_per_second, 0); /* more end the program; 0: no limit */
-    WEFT_OPTION(unsigned, max_hogs, 256);     /* threads that processes keep which run
+    WEFT_OPTION(unsigned, max_hogs, 0);       /* threads that processes may keep which run
                                                * for long without a call of weft, while
                                                * others go on; 0: they keep their worker */
 };
@@ -30,7 +30,7 @@ struct weft_runtime_options {
     .size = sizeof(struct weft_runtime_options), .workers = 0,            \
     .max_processes = 16777216, .max_blocking = 256, .seed = 0,            \
     .max_cached_stacks = 1024, .bind = true, .contain_faults = true,      \
-    .max_faults_per_second = 0, .max_hogs = 256
+    .max_faults_per_second = 0, .max_hogs = 0
 
 /* Faults. A SIGSEGV, SIGBUS, SIGFPE or SIGILL in a process, a failed assert or
  * an abort, ends that process alone, with a reason such as

@@ -25,7 +25,7 @@ static _Atomic int may_stop, n_running, n_lost;
     TEST(sentence)                                         \
     {                                                      \
         setenv("HWLOC_SYNTHETIC", "pack:1 core:4 pu:1", 1); \
-        run_in_runtime(sentence##_process, .workers = 4, __VA_ARGS__); \
+        run_in_runtime(sentence##_process, .workers = 4, .max_hogs = 256, __VA_ARGS__); \
     }                                                      \
     static void sentence##_hogs(void)
 
