@@ -14,6 +14,14 @@
 
 static _Atomic int may_stop, n_running, n_lost;
 
+/* TSan delivers a signal when its thread comes to a call it knows: the interrupt
+ * of a killed process then looks at one that runs elsewhere by now. */
+#if defined(WEFT_TSAN)
+#define SKIP_UNDER_TSAN skip("signals come late under TSan, which then sees a race that is none")
+#else
+#define SKIP_UNDER_TSAN (void)0
+#endif
+
 /* On four workers, whatever the machine has. */
 #define HOG_TEST(sentence, ...)                            \
     static void sentence##_hogs(void);                     \
@@ -24,6 +32,7 @@ static _Atomic int may_stop, n_running, n_lost;
     }                                                      \
     TEST(sentence)                                         \
     {                                                      \
+        SKIP_UNDER_TSAN;                                   \
         setenv("HWLOC_SYNTHETIC", "pack:1 core:4 pu:1", 1); \
         run_in_runtime(sentence##_process, .workers = 4, .max_hogs = 256, __VA_ARGS__); \
     }                                                      \
