@@ -112,16 +112,16 @@ static void thread_begins(struct weft__carrier *carrier)
     thread->size = size + 2 * page;
     thread->tid = (pid_t)syscall(SYS_gettid);
     make_timer(thread);
-    carrier->faults = thread;
+    atomic_store_explicit(&carrier->faults, thread, memory_order_release);
 }
 
 static void thread_ends(struct weft__carrier *carrier)
 {
-    struct fault_thread *thread = carrier->faults;
+    struct fault_thread *thread = atomic_load_explicit(&carrier->faults, memory_order_acquire);
 
     if (thread == NULL)
         return;
-    carrier->faults = NULL;
+    atomic_store_explicit(&carrier->faults, NULL, memory_order_release);
     if (thread->has_timer)
         timer_delete(thread->timer);
     (void)sigaltstack(&thread->before, NULL);
@@ -144,7 +144,8 @@ static void runs_long(struct weft__carrier *carrier, struct weft__fiber *fiber)
     /* Relaxed: the thread itself looks again. */
     uint64_t state = atomic_load_explicit(&proc->state, memory_order_relaxed);
 
-    if ((state & WEFT__KILLED) != 0 && (state & WEFT__STATE_MASK) == WEFT__ACTIVE && !will_look_again(carrier->faults))
+    if ((state & WEFT__KILLED) != 0 && (state & WEFT__STATE_MASK) == WEFT__ACTIVE &&
+        !will_look_again(atomic_load_explicit(&carrier->faults, memory_order_acquire)))
         weft__fault_interrupt(carrier, proc);
 }
 
@@ -345,7 +346,9 @@ static void on_fault(int signo, siginfo_t *info, void *context)
 {
     int errno_before = errno;
     struct weft__here *here = weft__here();
-    struct fault_thread *thread = here->carrier != NULL ? here->carrier->faults : NULL;
+    struct fault_thread *thread = here->carrier != NULL
+                                      ? atomic_load_explicit(&here->carrier->faults, memory_order_acquire)
+                                      : NULL;
     struct weft__proc *proc;
 
     if (thread != NULL && thread->recover != NULL && is_fault(signo, info))
@@ -402,7 +405,9 @@ static void on_interrupt(int signo, siginfo_t *info, void *context)
 {
     int errno_before = errno;
     struct weft__here *here = weft__here();
-    struct fault_thread *thread = here->carrier != NULL ? here->carrier->faults : NULL;
+    struct fault_thread *thread = here->carrier != NULL
+                                      ? atomic_load_explicit(&here->carrier->faults, memory_order_acquire)
+                                      : NULL;
     struct weft__proc *proc = thread != NULL && thread->recover == NULL ? process_here(here) : NULL;
 
     bool is_timer = info->si_code == SI_TIMER && thread != NULL && info->si_value.sival_ptr == thread;
@@ -421,7 +426,7 @@ static void on_interrupt(int signo, siginfo_t *info, void *context)
 
 void weft__fault_interrupt(struct weft__carrier *carrier, struct weft__proc *proc)
 {
-    struct fault_thread *thread = carrier->faults;
+    struct fault_thread *thread = atomic_load_explicit(&carrier->faults, memory_order_acquire);
     siginfo_t info = {.si_signo = WEFT__INTERRUPT, .si_code = SI_QUEUE};
 
     if (thread == NULL)

@@ -123,7 +123,8 @@ struct weft__carrier {
     struct weft__stack native;       /* the stack the kernel gave it */
     struct weft__worker *worker;     /* given before the futex word is set */
     struct weft__fiber *fiber;       /* or: a fiber to run without a worker */
-    void *faults;                    /* the hooks' own; set before it carries anything */
+    _Atomic(void *) faults;          /* the hooks' own; set before it carries anything. Release, with
+                                      * the acquire of the watchdog, which may see the carrier by then */
     _Atomic uint32_t called;         /* futex: 1 when given something, 2 to end */
     /* By the thread as it starts; here comes last. */
     pid_t tid;
