@@ -78,23 +78,25 @@ struct weft__dynamic *weft__dynamic_begin(weft_term name, const struct weft_dyna
 
 /* -- starting --------------------------------------------------------------------------- */
 
-/* {:options, packed} or {:callback, name, fn, [arg]} */
+/* What the server's init gets is {:options, packed} or {:callback, name, fn, [arg]}. */
 static weft_started start_packed(weft_term packed)
 {
     struct weft_dynamic_supervisor_options options;
+    weft_term problem;
 
     weft__dynamic_unpack(&options, packed);
+    problem = weft__dynamic_check(&options);
+    if (!weft_is_none(problem))
+        return weft_started_error(problem);
     return weft__dynamic_start_link(weft_tuple(A(options), packed), options.name);
 }
 
 weft_started weft_dynamic_supervisor_start_link_opt(const struct weft_dynamic_supervisor_options *given)
 {
     struct weft_dynamic_supervisor_options options = {WEFT_DYNAMIC_SUPERVISOR_DEFAULTS};
-    weft_term problem;
 
     weft__options_take(&options, given);
-    problem = weft__dynamic_check(&options);
-    return weft_is_none(problem) ? start_packed(weft__dynamic_pack(&options)) : weft_started_error(problem);
+    return start_packed(weft__dynamic_pack(&options));
 }
 
 weft_child_spec weft__dynamic_child(weft_start_fn *start, weft_term id, weft_term arg)
@@ -102,22 +104,12 @@ weft_child_spec weft__dynamic_child(weft_start_fn *start, weft_term id, weft_ter
     return weft_child(.id = id, .start = start, .arg = arg, .type = WEFT_SUPERVISOR);
 }
 
-/* The start of such a child: as a whole call, so that its options are checked
- * by the supervisor that starts it, and it says what is wrong. */
-static weft_started start_child_packed(weft_term packed)
-{
-    struct weft_dynamic_supervisor_options options;
-
-    weft__dynamic_unpack(&options, packed);
-    return weft_dynamic_supervisor_start_link_opt(&options);
-}
-
 weft_child_spec weft_dynamic_supervisor_child_opt(const struct weft_dynamic_supervisor_options *given)
 {
     struct weft_dynamic_supervisor_options options = {WEFT_DYNAMIC_SUPERVISOR_DEFAULTS};
 
     weft__options_take(&options, given);
-    return weft__dynamic_child(start_child_packed,
+    return weft__dynamic_child(start_packed,
                                weft_is_none(options.name) ? WEFT_ATOM("DynamicSupervisor")
                                                           : weft__supervisor_name_id(options.name),
                                weft__dynamic_pack(&options));
@@ -213,10 +205,7 @@ weft_started weft_dynamic_supervisor_start_child(weft_server supervisor, weft_ch
 
 int weft_dynamic_supervisor_terminate_child(weft_server supervisor, weft_pid pid)
 {
-    weft_term answer;
-    bool is_answer = weft__supervisor_ask(supervisor, A(terminate_child), pid, &answer);
-
-    return weft__supervisor_code(is_answer, answer);
+    return weft_supervisor_terminate_child(supervisor, pid);
 }
 
 weft_term weft_dynamic_supervisor_which_children(weft_server supervisor)
@@ -231,5 +220,5 @@ int weft_dynamic_supervisor_count_children(weft_server supervisor, weft_child_co
 
 void weft_dynamic_supervisor_stop(weft_server supervisor, weft_term reason, int64_t timeout_ms)
 {
-    weft_gen_server_stop(supervisor, reason, timeout_ms);
+    weft_supervisor_stop(supervisor, reason, timeout_ms);
 }

@@ -3,18 +3,9 @@
 
 #include <stdatomic.h>
 
+#include "otp/child_spec.h"
 #include "proc/log.h"
 #include "term/atom.h"
-
-/* :normal, :shutdown, {:shutdown, _} */
-static bool is_orderly(weft_term reason)
-{
-    if (weft_is_tuple(reason) && weft_tuple_size(reason) == 2)
-        reason = weft_tuple_at(reason, 0);
-    else if (weft_eq(reason, WEFT__A(normal)))
-        return true;
-    return weft_eq(reason, WEFT__A(shutdown));
-}
 
 /* The name that a process has now, or its pid. */
 static weft_term name_or_pid(weft_pid pid)
@@ -51,6 +42,6 @@ static weft_term fields_of(struct weft__proc *proc, weft_term reason)
 
 void weft__task_report(struct weft__proc *proc, weft_term reason)
 {
-    if (!is_orderly(reason))
+    if (!weft__reason_is_quiet(reason))
         weft__log_report(WEFT_LOG_ERROR, "Task terminating", fields_of(proc, reason));
 }

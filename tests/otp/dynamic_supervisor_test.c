@@ -247,13 +247,6 @@ PROCESS_TEST(a_child_that_is_being_restarted_holds_its_place, "DSUP-14 DSUP-20 D
     check(start_child(sup, 1).ok);
 }
 
-static weft_started takes_its_time(weft_term arg)
-{
-    weft_send(tester, weft_tuple(A(busy), weft_self()));
-    weft_receive(A(go_on), BOUND_MS, NULL);
-    return child_start(arg);
-}
-
 static weft_term starts_slowly(weft_term sup)
 {
     weft_dynamic_supervisor_start_child(sup, weft_child(.start = takes_its_time, .arg = weft_int(7)));

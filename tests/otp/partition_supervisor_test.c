@@ -218,13 +218,6 @@ PROCESS_TEST(integers_go_by_remainder_other_keys_by_hash, "PSUP-8 PSUP-9")
     check_term(pid_at(weft_int(INT64_MIN)), pid_at(weft_int(INT64_MIN)));
 }
 
-static weft_started takes_its_time(weft_term arg)
-{
-    weft_send(tester, weft_tuple(A(busy), weft_self()));
-    weft_receive(A(go_on), BOUND_MS, NULL);
-    return child_start(arg);
-}
-
 static weft_term starts_slowly(weft_term sup)
 {
     weft_supervisor_start_child(sup, weft_child(.id = A(extra), .start = takes_its_time, .arg = weft_int(7)));

@@ -117,6 +117,14 @@ static inline weft_started child_start(weft_term arg)
     return weft_started_ok(pid);
 }
 
+/* A start that holds its supervisor up, {:busy, supervisor}, until it is sent :go_on. */
+static inline weft_started takes_its_time(weft_term arg)
+{
+    weft_send(tester, weft_tuple(A(busy), weft_self()));
+    weft_receive(A(go_on), BOUND_MS, NULL);
+    return child_start(arg);
+}
+
 /* A spec of child n. */
 #define child_spec(n, ...) weft_child(.id = child_id(n), .start = child_start, .arg = weft_int(n), ##__VA_ARGS__)
 

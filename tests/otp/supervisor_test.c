@@ -817,14 +817,6 @@ PROCESS_TEST(terminate_child_stops_it_and_keeps_its_spec, "SUP-53")
     check_int(weft_supervisor_terminate_child(A(nobody_here), A(unknown)), WEFT_ENOPROC);
 }
 
-/* Holds its supervisor up until the tester lets it go. */
-static weft_started takes_its_time(weft_term arg)
-{
-    weft_send(tester, weft_tuple(A(busy), weft_self()));
-    weft_receive(A(go_on), BOUND_MS, NULL);
-    return child_start(arg);
-}
-
 static weft_term starts_slowly(weft_term sup)
 {
     weft_supervisor_start_child(sup, weft_child(.id = child_id(7), .start = takes_its_time, .arg = weft_int(7)));
