@@ -12,6 +12,9 @@
 #include "weft/error.h"
 #include "weft/log.h"
 
+/* Part of a call that every call takes: never a frame of its own. */
+#define QUICK __attribute__((always_inline)) inline
+
 const struct weft__via *weft__via;
 
 /* -- who is meant -------------------------------------------------------------------- */
@@ -94,11 +97,30 @@ int weft__server_register(weft_term name, weft_pid *holder)
 
 /* -- asking ---------------------------------------------------------------------------- */
 
-struct weft__bond *weft__call_begin(struct weft__proc *proc, weft_pid peer)
-{
-    weft_ref ref = weft__make_ref(proc);
+#define FEW_BONDS 4 /* one list then, and its newest is at hand */
 
-    return weft__bond_add(proc, WEFT__BOND_REPLY, ref.bits, peer.bits);
+void weft__call_begin(struct weft__proc *proc, struct weft__bond *bond, weft_pid peer)
+{
+    uint64_t ref = weft__make_ref(proc).bits;
+
+    if (__builtin_expect(proc->bonds.buckets != NULL || proc->bonds.n >= FEW_BONDS, 0)) {
+        weft__bond_put(proc, bond, WEFT__BOND_REPLY, ref, peer.bits);
+        return;
+    }
+    *bond = (struct weft__bond){.next = proc->bonds.one_list, .key = ref, .peer = peer.bits,
+                                .kind = WEFT__BOND_REPLY, .is_framed = true};
+    proc->bonds.one_list = bond;
+    proc->bonds.n++;
+}
+
+static inline void remove_bond(struct weft__proc *proc, struct weft__bond *bond)
+{
+    if (__builtin_expect(proc->bonds.buckets == NULL && proc->bonds.one_list == bond, 1)) {
+        proc->bonds.one_list = bond->next;
+        proc->bonds.n--;
+    } else {
+        weft__bond_remove(proc, bond);
+    }
 }
 
 bool weft__call_wait(struct weft__proc *proc, struct weft__bond *bond, int64_t timeout_ms)
@@ -119,31 +141,69 @@ bool weft__call_wait(struct weft__proc *proc, struct weft__bond *bond, int64_t t
     return bond->is_done;
 }
 
-enum weft__call_outcome weft__call_end(struct weft__proc *proc, struct weft__bond *bond, weft_term *out)
+/* The same for a process, inline: the fewer frames stand between the caller and
+ * the switch, the fewer returns are mispredicted when it goes on. */
+static QUICK void wait_quick(struct weft__here *here, struct weft__proc *proc, struct weft__bond *bond,
+                             int64_t timeout_ms)
+{
+    struct weft__wait wait;
+
+    if (timeout_ms == 0 || proc->fiber.kind == WEFT__PROC_GUEST) {
+        weft__call_wait(proc, bond, timeout_ms);
+        return;
+    }
+    weft__wait_begin(&wait, proc, timeout_ms);
+    if (wait.timeout_ns > 0) {
+        weft__wait_arm(&wait);
+        here = weft__here();
+    }
+    do {
+        here = weft__proc_wait_for_mail(here, proc);
+        if (__builtin_expect(weft__proc_has_inbox(proc), 0)) {
+            weft__proc_drain(proc);
+            weft__proc_obey(proc);
+        }
+        /* Acquire: as in wait_once. */
+    } while (__builtin_expect(!bond->is_done, 0) &&
+             !atomic_load_explicit(&wait.is_over, memory_order_acquire));
+    if (wait.is_set)
+        weft__wait_end(&wait);
+}
+
+static QUICK enum weft__call_outcome end_call(struct weft__proc *proc, struct weft__bond *bond, weft_term *out)
 {
     struct weft__message *reply = bond->message;
     bool is_answer;
 
     /* Only an answer of the peer's own settles it there. */
-    if (!bond->is_done || reply->from != bond->peer)
+    if (__builtin_expect(!bond->is_done || bond->is_foreign, 0))
         weft__call_over(proc, bond);
     bond->message = NULL;
-    weft__bond_remove(proc, bond);
-    if (reply == NULL) {
+    remove_bond(proc, bond);
+    if (!bond->is_done) {
         *out = WEFT__A(timeout);
         return WEFT__TIMED_OUT;
+    }
+    if (reply == NULL) {
+        *out = bond->value;
+        return WEFT__ANSWERED;
     }
     is_answer = (reply->block.flags & WEFT__NO_ANSWER) == 0;
     *out = weft__task_adopt(proc, &reply->block, reply->root);
     return is_answer ? WEFT__ANSWERED : WEFT__ENDED;
 }
 
+enum weft__call_outcome weft__call_end(struct weft__proc *proc, struct weft__bond *bond, weft_term *out)
+{
+    return end_call(proc, bond, out);
+}
+
 /* In a section. */
-static inline bool post_request(struct weft__here *here, struct weft__proc *peer, weft_pid pid,
-                         struct weft__message *message)
+static QUICK bool post_request(struct weft__here *here, struct weft__proc *peer, weft_pid pid,
+                               struct weft__message *message)
 {
     if (__builtin_expect(weft__proc_take_waiting(peer), 1)) {
-        /* What drain would do with it, while the server is this thread's. */
+        /* What its drain would do, while the server is this thread's. */
         if (__builtin_expect(peer->fiber.kind == WEFT__PROC_SERVER && peer->pid.bits == pid.bits, 1)) {
             message->to = pid.bits;
             weft__mailbox_append(peer, message);
@@ -169,28 +229,36 @@ bool weft__post_request(struct weft__proc *peer, weft_pid pid, struct weft__mess
     return is_there;
 }
 
-/* Send the request: the bond of its answer, or NULL: nobody is there. */
-static struct weft__bond *send_request(struct weft__proc *proc, const char *call, weft_pid pid,
-                                       enum weft__message_kind kind, weft_term request)
+static inline bool is_word(weft_term term)
 {
-    struct weft__proc *peer = weft__proc_slot(pid);
+    return (term.bits & 3) != 0 && !weft__is_special(term);
+}
+
+/* The request as a message; NULL: it cannot be sent, *mistake says why. Ends proc
+ * when there is no memory. */
+static inline struct weft__message *make_request(struct weft__here *here, struct weft__proc *proc,
+                                                 const char *call, enum weft__message_kind kind,
+                                                 weft_term request, weft_term *mistake)
+{
     struct weft__copy_refusal refusal;
     struct weft__message *message;
-    struct weft__bond *bond;
 
-    if (peer == NULL || !weft__proc_is_there(peer, pid))
-        return NULL;
-    message = weft__message_new(kind, request, &refusal);
-    bond = message != NULL ? weft__call_begin(proc, pid) : NULL;
-    if (__builtin_expect(bond == NULL, 0))
+    if (__builtin_expect(is_word(request), 1)) {
+        uint32_t was = weft__enter(here);
+
+        message = weft__message_alloc(here->slot.cache, kind, 0);
+        weft__leave(here, was);
+        if (__builtin_expect(message != NULL, 1))
+            message->root = request;
+    } else {
+        if (!weft__is_sendable(call, request, mistake))
+            return NULL;
+        message = weft__message_new(kind, request, &refusal);
+    }
+    if (__builtin_expect(message == NULL, 0))
         weft__proc_system_limit(call, "no memory for a request");
     message->from = proc->pid.bits;
-    message->ref = bond->key;
-    if (__builtin_expect(weft__post_request(peer, pid, message), 1))
-        return bond;
-    /* Whoever drops it may answer too: to a reference nobody waits for. */
-    weft__bond_remove(proc, bond);
-    return NULL;
+    return message;
 }
 
 /* A server that asks itself: in words, with what it was doing. GS-16 */
@@ -200,29 +268,56 @@ static void tell_calling_self(const char *call, weft_term request)
                    call, weft_inspect(request));
 }
 
-enum weft__call_outcome weft__call(struct weft__proc *proc, const char *call, weft_server server,
-                                   enum weft__message_kind kind, weft_term request,
-                                   int64_t timeout_ms, weft_term *out)
+static QUICK enum weft__call_outcome call_quick(struct weft__proc *proc, const char *call,
+                                               weft_server server, enum weft__message_kind kind,
+                                               weft_term request, int64_t timeout_ms, weft_term *out)
 {
-    struct weft__bond *bond;
+    struct weft__here *here;
+    struct weft__message *message;
+    struct weft__proc *peer;
+    struct weft__bond bond;
     weft_pid pid;
+    uint32_t was;
+    bool is_there;
 
-    if (!weft__server_find(call, server, &pid, out) || !weft__task_is_timeout(call, timeout_ms, out) ||
-        !weft__is_sendable(call, request, out))
+    if (!weft__server_find(call, server, &pid, out) || !weft__task_is_timeout(call, timeout_ms, out))
         return WEFT__MISTAKEN;
     weft__proc_obey(proc);
+    here = weft__here(); /* nothing switches from here to the wait */
+    message = make_request(here, proc, call, kind, request, out);
+    if (__builtin_expect(message == NULL, 0))
+        return WEFT__MISTAKEN;
     if (__builtin_expect(pid.bits == proc->pid.bits, 0)) {
+        weft__message_free(message);
         tell_calling_self(call, request);
         *out = WEFT__A(calling_self);
         return WEFT__ITSELF;
     }
-    bond = send_request(proc, call, pid, kind, request);
-    if (__builtin_expect(bond == NULL, 0)) {
-        *out = WEFT__A(noproc);
-        return WEFT__NOBODY;
+    peer = weft__proc_slot(pid);
+    if (__builtin_expect(peer != NULL && weft__proc_is_there(peer, pid), 1)) {
+        weft__call_begin(proc, &bond, pid);
+        message->ref = bond.key;
+        was = weft__enter(here);
+        is_there = post_request(here, peer, pid, message);
+        weft__leave(here, was);
+        if (__builtin_expect(is_there, 1)) {
+            wait_quick(here, proc, &bond, timeout_ms);
+            return end_call(proc, &bond, out);
+        }
+        /* Whoever drops it may answer too: to a reference nobody waits for. */
+        remove_bond(proc, &bond);
+    } else {
+        weft__message_free(message);
     }
-    weft__call_wait(proc, bond, timeout_ms);
-    return weft__call_end(proc, bond, out);
+    *out = WEFT__A(noproc);
+    return WEFT__NOBODY;
+}
+
+enum weft__call_outcome weft__call(struct weft__proc *proc, const char *call, weft_server server,
+                                   enum weft__message_kind kind, weft_term request,
+                                   int64_t timeout_ms, weft_term *out)
+{
+    return call_quick(proc, call, server, kind, request, timeout_ms, out);
 }
 
 weft_term weft__call_timeout_term(int64_t timeout_ms)
@@ -244,6 +339,27 @@ bool weft__is_sendable(const char *call, weft_term request, weft_term *mistake)
         return true;
     *mistake = weft__task_mistake(call, "the request cannot be sent: %s", weft__copy_words(&refusal));
     return false;
+}
+
+bool weft_gen_server_try_call(weft_server server, weft_term request, int64_t timeout_ms, weft_term *result)
+{
+    struct weft__proc *proc = weft__proc_need_parkable("weft_gen_server_try_call");
+
+    return call_quick(proc, "weft_gen_server_try_call", server, WEFT__MESSAGE_CALL, request, timeout_ms,
+                      result) == WEFT__ANSWERED;
+}
+
+weft_term weft_gen_server_call(weft_server server, weft_term request, int64_t timeout_ms)
+{
+    struct weft__proc *proc = weft__proc_need_parkable("weft_gen_server_call");
+    weft_term out;
+    enum weft__call_outcome outcome =
+        call_quick(proc, "weft_gen_server_call", server, WEFT__MESSAGE_CALL, request, timeout_ms, &out);
+
+    if (__builtin_expect(outcome != WEFT__ANSWERED, 0))
+        weft__call_exit(proc, outcome, out, WEFT_ATOM("GenServer"), WEFT__A(call),
+                        weft_list(server, request, weft__call_timeout_term(timeout_ms)));
+    return out;
 }
 
 /* -- answering --------------------------------------------------------------------------- */
@@ -268,40 +384,60 @@ struct weft__message *weft__call_prepare(struct weft__proc *proc, const char *ca
     return message;
 }
 
-/* In a section. */
-static void post_answer(struct weft__here *here, struct weft__proc *client, weft_pid pid,
-                        struct weft__message *message)
+/* The process in the slot that made the reference, alive, and its pid: whoever that
+ * is, only the one who waits for it takes an answer. NULL: nobody. */
+static inline struct weft__proc *find_client(uint64_t ref, weft_pid *pid)
 {
-    if (!weft__proc_take_waiting(client)) {
-        weft__message_post(here, client, pid, message, false);
-        return;
-    }
-    weft__proc_prefetch_stack(client);
-    message->to = pid.bits;
-    weft__signal_take_reply(client, message);
-    weft__proc_make_ready(here, client);
+    uint32_t slot = weft__ref_slot(weft__term(ref));
+    struct weft__proc *client = weft__table_at(&weft__runtime()->table, slot);
+
+    if (client == NULL)
+        return NULL;
+    *pid = weft__pid_make(slot, weft__state_serial(atomic_load_explicit(&client->state, memory_order_acquire)));
+    return weft__proc_is_there(client, *pid) ? client : NULL;
 }
 
-/* To whoever lives in the slot that made the reference: only the one who waits for
- * it takes it. */
 static void post(struct weft__message *message)
 {
-    uint32_t slot = weft__ref_slot(weft__term(message->ref));
-    struct weft__proc *client = weft__table_at(&weft__runtime()->table, slot);
+    struct weft__here *here = weft__here();
+    uint32_t was = weft__enter(here);
     weft_pid pid;
+    struct weft__proc *client = find_client(message->ref, &pid);
 
-    if (client != NULL) {
-        pid = weft__pid_make(slot, weft__state_serial(atomic_load_explicit(&client->state, memory_order_acquire)));
-        if (weft__proc_is_there(client, pid)) {
-            struct weft__here *here = weft__here();
-            uint32_t was = weft__enter(here);
-
-            post_answer(here, client, pid, message);
-            weft__leave(here, was);
-            return;
-        }
+    if (client == NULL) {
+        weft__message_free(message);
+    } else if (weft__proc_take_waiting(client)) {
+        /* What its drain would do, while it is this thread's. */
+        weft__proc_prefetch_stack(client);
+        message->to = pid.bits;
+        weft__signal_take_reply(client, message);
+        weft__proc_make_ready(here, client);
+    } else {
+        weft__message_post(here, client, pid, message, false);
     }
-    weft__message_free(message);
+    weft__leave(here, was);
+}
+
+/* To a client that waits, an answer that is no memory: straight into its bond.
+ * false: nothing was done. In a section. */
+static inline bool answer_word(struct weft__here *here, struct weft__proc *proc, uint64_t ref,
+                               weft_term value)
+{
+    weft_pid pid;
+    struct weft__proc *client = find_client(ref, &pid);
+    struct weft__bond *bond;
+
+    if (client == NULL || !weft__proc_take_waiting(client))
+        return false;
+    weft__proc_prefetch_stack(client);
+    bond = weft__bond_find(client, ref);
+    if (__builtin_expect(bond != NULL && bond->kind == WEFT__BOND_REPLY && !bond->is_done, 1)) {
+        bond->is_done = true;
+        bond->is_foreign = bond->peer != proc->pid.bits;
+        bond->value = value;
+    }
+    weft__proc_make_ready(here, client);
+    return true;
 }
 
 /* It owes that answer no more. */
@@ -326,8 +462,21 @@ static void settle(struct weft__proc *proc, weft_ref from)
 
 void weft__call_answer(struct weft__proc *proc, const char *call, weft_ref from, weft_term value)
 {
-    struct weft__message *message = weft__call_prepare(proc, call, from, value, 0);
+    struct weft__message *message;
 
+    if (__builtin_expect(is_word(value), 1)) {
+        struct weft__here *here = weft__here();
+        uint32_t was;
+        bool is_done;
+
+        settle(proc, from);
+        was = weft__enter(here);
+        is_done = answer_word(here, proc, from.bits, value);
+        weft__leave(here, was);
+        if (__builtin_expect(is_done, 1))
+            return;
+    }
+    message = weft__call_prepare(proc, call, from, value, 0);
     settle(proc, from);
     post(message);
 }

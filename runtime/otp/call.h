@@ -46,8 +46,8 @@ int weft__server_register(weft_term name, weft_pid *holder);
 
 /* -- asking ------------------------------------------------------------------------- */
 
-/* The begin of a wait for an answer from peer: its bond. NULL: no memory. */
-struct weft__bond *weft__call_begin(struct weft__proc *proc, weft_pid peer);
+/* The begin of a wait for an answer of peer: the bond, in the caller's frame. */
+void weft__call_begin(struct weft__proc *proc, struct weft__bond *bond, weft_pid peer);
 
 /* Wait until the bond is done; false: the time is over. May park; ends proc when
  * it is to end. */

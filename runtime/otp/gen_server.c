@@ -106,28 +106,7 @@ weft_child_spec weft_gen_server_child(const weft_gen_server *server, weft_term a
                                                : weft_tuple(address, its_name, arg));
 }
 
-/* -- asking --------------------------------------------------------------------------------- */
-
-bool weft_gen_server_try_call(weft_server server, weft_term request, int64_t timeout_ms, weft_term *result)
-{
-    struct weft__proc *proc = weft__proc_need_parkable("weft_gen_server_try_call");
-
-    return weft__call(proc, "weft_gen_server_try_call", server, WEFT__MESSAGE_CALL, request, timeout_ms,
-                      result) == WEFT__ANSWERED;
-}
-
-weft_term weft_gen_server_call(weft_server server, weft_term request, int64_t timeout_ms)
-{
-    struct weft__proc *proc = weft__proc_need_parkable("weft_gen_server_call");
-    weft_term out;
-    enum weft__call_outcome outcome =
-        weft__call(proc, "weft_gen_server_call", server, WEFT__MESSAGE_CALL, request, timeout_ms, &out);
-
-    if (__builtin_expect(outcome != WEFT__ANSWERED, 0))
-        weft__call_exit(proc, outcome, out, WEFT_ATOM("GenServer"), WEFT__A(call),
-                        weft_list(server, request, weft__call_timeout_term(timeout_ms)));
-    return out;
-}
+/* -- asking: calls are in call.c ------------------------------------------------------------ */
 
 void weft__gen_server_cast(const char *call, weft_server server, weft_term request)
 {

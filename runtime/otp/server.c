@@ -294,40 +294,11 @@ WEFT__GATE static enum weft__step go_on(struct weft__proc *proc, struct weft__se
 }
 
 /* Nobody handles it: GS-27 */
-static weft_result unhandled(struct weft__proc *proc, struct weft__server *server, weft_term message)
+static void tell_unhandled(struct weft__proc *proc, struct weft__server *server, weft_term message)
 {
     weft__log_report(WEFT_LOG_ERROR, "GenServer received a message that it does not handle",
                      weft_list(weft_tuple(WEFT_ATOM("server"), weft__server_term(proc, server)),
                                weft_tuple(WEFT__A(message), message)));
-    return weft_noreply();
-}
-
-static WEFT__GATE_PART weft_result call_back(struct weft__proc *proc, struct weft__server *server,
-                             const struct weft__message *message)
-{
-    const weft_gen_server *callbacks = server->callbacks;
-    weft_term root = message->root;
-
-    server->last = root;
-    switch (message->block.kind) {
-    case WEFT__MESSAGE_CALL:
-        server->in = WEFT__IN_CALL;
-        server->serving.from = weft__term(message->ref);
-        server->serving.client = weft__term(message->from);
-        if (__builtin_expect(callbacks->handle_call == NULL, 0))
-            weft_error(weft_tuple(WEFT_ATOM("bad_call"), root));
-        return callbacks->handle_call(server->state, root, server->serving.from);
-    case WEFT__MESSAGE_CAST:
-        server->in = WEFT__IN_CAST;
-        if (__builtin_expect(callbacks->handle_cast == NULL, 0))
-            weft_error(weft_tuple(WEFT_ATOM("bad_cast"), root));
-        return callbacks->handle_cast(server->state, root);
-    default:
-        server->in = WEFT__IN_INFO;
-        if (callbacks->handle_info == NULL)
-            return unhandled(proc, server, root);
-        return callbacks->handle_info(server->state, root);
-    }
 }
 
 static bool is_parents_exit(struct weft__proc *proc, struct weft__server *server,
@@ -337,32 +308,126 @@ static bool is_parents_exit(struct weft__proc *proc, struct weft__server *server
            server->has_parent && message->from == proc->parent.bits;
 }
 
+/* What nearly every call comes to: an answer, and nothing else. */
+static inline bool is_plain_reply(const struct weft__server *server, const weft_result *result)
+{
+    return result->kind == WEFT__RESULT_REPLY && !weft_is_none(server->serving.from) &&
+           weft_is_none(result->then) && !result->hibernate && result->timeout_ms == INT64_MAX &&
+           server->more == NULL;
+}
+
+/* Before a callback: its message cancels the time-out. */
+static void note_begin(struct weft__proc *proc, struct weft__server *server, weft_term root)
+{
+    disarm(server->more);
+    if (server->more->has_debug)
+        weft__server_note(proc, server, WEFT__EVENT_IN, root);
+}
+
+/* After it. */
+WEFT__GATE static enum weft__step finish(struct weft__proc *proc, struct weft__server *server,
+                                         const weft_result *result)
+{
+    enum weft__step step = apply(proc, server, result);
+
+    if (step == WEFT__STEP_ON && server->more != NULL && server->more->has_debug)
+        weft__server_note_state(proc, server);
+    return step;
+}
+
+/* The callbacks. Results are not copied: that costs as much as the callback. */
+static WEFT__GATE_PART enum weft__step handle_call(struct weft__proc *proc, struct weft__server *server,
+                                                   weft_term request, weft_ref from, weft_pid client)
+{
+    server->in = WEFT__IN_CALL;
+    server->last = request;
+    server->serving.from = from;
+    server->serving.client = client;
+    if (__builtin_expect(server->callbacks->handle_call == NULL, 0))
+        weft_error(weft_tuple(WEFT_ATOM("bad_call"), request));
+
+    const weft_result result = server->callbacks->handle_call(server->state, request, from);
+
+    if (__builtin_expect(!is_plain_reply(server, &result), 0))
+        return finish(proc, server, &result);
+    weft__call_answer(proc, "weft_reply", from, result.term);
+    return WEFT__STEP_ON;
+}
+
+static WEFT__GATE_PART enum weft__step handle_cast(struct weft__proc *proc, struct weft__server *server,
+                                                   weft_term request)
+{
+    server->in = WEFT__IN_CAST;
+    server->last = request;
+    if (__builtin_expect(server->callbacks->handle_cast == NULL, 0))
+        weft_error(weft_tuple(WEFT_ATOM("bad_cast"), request));
+
+    const weft_result result = server->callbacks->handle_cast(server->state, request);
+
+    return finish(proc, server, &result);
+}
+
+static WEFT__GATE_PART enum weft__step handle_info(struct weft__proc *proc, struct weft__server *server,
+                                                   weft_term message)
+{
+    server->in = WEFT__IN_INFO;
+    server->last = message;
+    if (server->callbacks->handle_info == NULL) {
+        tell_unhandled(proc, server, message);
+        return WEFT__STEP_ON;
+    }
+
+    const weft_result result = server->callbacks->handle_info(server->state, message);
+
+    return finish(proc, server, &result);
+}
+
+/* A call, a cast or another message; its memory goes with the scope. */
+static WEFT__GATE_PART enum weft__step handle_mail(struct weft__proc *proc, struct weft__server *server,
+                                                   struct weft__message *message)
+{
+    enum weft__message_kind kind = (enum weft__message_kind)message->block.kind;
+    weft_term root = message->root;
+    weft_ref ref = weft__term(message->ref);
+    weft_pid from = weft__term(message->from);
+
+    if (weft__is_memory(root))
+        weft__region_adopt(&proc->region, &message->block);
+    else
+        weft__message_free(message);
+    if (__builtin_expect(server->more != NULL, 0))
+        note_begin(proc, server, root);
+    if (__builtin_expect(kind == WEFT__MESSAGE_CALL, 1))
+        return handle_call(proc, server, root, ref, from);
+    if (kind == WEFT__MESSAGE_CAST)
+        return handle_cast(proc, server, root);
+    return handle_info(proc, server, root);
+}
+
+static WEFT__GATE_PART enum weft__step handle_parents_exit(struct weft__proc *proc, struct weft__server *server,
+                                                           struct weft__message *message)
+{
+    weft__region_adopt(&proc->region, &message->block);
+    server->last = message->root;
+    server->by_parent = true;
+    return stop(proc, server, weft_tuple_at(message->root, 2));
+}
+
 /* One message, which is out of the mailbox. */
 WEFT__GATE static enum weft__step handle(struct weft__proc *proc, struct weft__server *server,
-                              struct weft__message *message)
+                                         struct weft__message *message)
 {
-    weft_result result;
     weft_scope scope;
     enum weft__step step;
 
     weft__scope_enter(&scope, &proc->region);
-    weft__region_adopt(&proc->region, &message->block);
     if (__builtin_expect(message->block.kind == WEFT__MESSAGE_SYSTEM, 0)) {
+        weft__region_adopt(&proc->region, &message->block);
         step = weft__server_system(proc, server, message);
     } else if (__builtin_expect(is_parents_exit(proc, server, message), 0)) {
-        server->last = message->root;
-        server->by_parent = true;
-        step = stop(proc, server, weft_tuple_at(message->root, 2));
+        step = handle_parents_exit(proc, server, message);
     } else {
-        if (server->more != NULL) {
-            disarm(server->more);
-            if (server->more->has_debug)
-                weft__server_note(proc, server, WEFT__EVENT_IN, message->root);
-        }
-        result = call_back(proc, server, message);
-        step = apply(proc, server, &result);
-        if (__builtin_expect(step == WEFT__STEP_ON && server->more != NULL && server->more->has_debug, 0))
-            weft__server_note_state(proc, server);
+        step = handle_mail(proc, server, message);
     }
     if (step == WEFT__STEP_ON)
         weft__scope_leave(&scope);
@@ -371,14 +436,11 @@ WEFT__GATE static enum weft__step handle(struct weft__proc *proc, struct weft__s
 
 WEFT__GATE static enum weft__step timed_out(struct weft__proc *proc, struct weft__server *server)
 {
-    const struct weft__message message = {.root = WEFT__A(timeout)};
-    weft_result result;
     weft_scope scope;
     enum weft__step step;
 
     weft__scope_enter(&scope, &proc->region);
-    result = call_back(proc, server, &message);
-    step = apply(proc, server, &result);
+    step = handle_info(proc, server, WEFT__A(timeout));
     if (step == WEFT__STEP_ON)
         weft__scope_leave(&scope);
     return step;
@@ -410,14 +472,17 @@ static struct weft__message *next_message(struct weft__proc *proc, struct weft__
 
     if (__builtin_expect(server->is_suspended, 0))
         return next_suspended(proc, server);
-    if (proc->mailbox.first == NULL) {
+    if (proc->mailbox.first == NULL && weft__proc_has_inbox(proc)) {
         weft__proc_drain(proc);
         if (weft__proc_is_doomed(proc))
             return NULL;
     }
-    message = weft__mailbox_first(proc);
-    if (message != NULL)
-        weft__mailbox_remove(proc, message);
+    message = proc->mailbox.first;
+    if (message == NULL)
+        return NULL;
+    if (message->block.kind == WEFT__MESSAGE_TASK)
+        message = weft__mailbox_first(proc); /* made plain */
+    weft__mailbox_remove(proc, message);
     return message;
 }
 

@@ -97,7 +97,7 @@ static weft_started await(struct weft__proc *proc, const struct weft__start *sta
 weft_started weft__start(struct weft__proc *proc, const struct weft__start *start, bool *gave_back)
 {
     weft_pid holder = weft_none;
-    struct weft__bond *bond;
+    struct weft__bond bond;
     weft_term reason;
     weft_pid child;
 
@@ -105,18 +105,16 @@ weft_started weft__start(struct weft__proc *proc, const struct weft__start *star
     if (!weft_is_none(start->name) && weft__server_find(start->call, start->name, &holder, &reason) &&
         !weft_is_none(holder))
         return weft_started_error(weft_tuple(WEFT__A(already_started), holder));
-    bond = weft__call_begin(proc, weft_none);
-    if (bond == NULL)
-        weft__proc_system_limit(start->call, "no memory");
-    start->serving->from = weft__term(bond->key);
+    weft__call_begin(proc, &bond, weft_none);
+    start->serving->from = weft__term(bond.key);
     start->serving->client = proc->pid;
     start->serving->answer = NULL;
     child = spawn(proc, start, &reason);
     if (weft_is_none(child)) {
-        weft__bond_remove(proc, bond);
+        weft__bond_remove(proc, &bond);
         return weft_started_error(reason);
     }
     *gave_back = false;
-    bond->peer = child.bits;
-    return await(proc, start, child, bond);
+    bond.peer = child.bits;
+    return await(proc, start, child, &bond);
 }

@@ -66,23 +66,28 @@ static void grow(struct weft__proc *proc)
     proc->bonds.n_buckets = n;
 }
 
-struct weft__bond *weft__bond_add(struct weft__proc *proc, enum weft__bond_kind kind, uint64_t key,
-                                  uint64_t peer)
+void weft__bond_put(struct weft__proc *proc, struct weft__bond *bond, enum weft__bond_kind kind,
+                    uint64_t key, uint64_t peer)
 {
-    struct weft__bond *bond = weft__memory_alloc(sizeof *bond);
     struct weft__bond **list;
 
-    if (bond == NULL)
-        return NULL;
-    memset(bond, 0, sizeof *bond);
-    bond->key = key;
-    bond->peer = peer;
-    bond->kind = (uint8_t)kind;
+    *bond = (struct weft__bond){.key = key, .peer = peer, .kind = (uint8_t)kind, .is_framed = true};
     if (++proc->bonds.n > LIST_MAX && proc->bonds.n > proc->bonds.n_buckets)
         grow(proc);
     list = list_of(proc, key);
     bond->next = *list;
     *list = bond;
+}
+
+struct weft__bond *weft__bond_add(struct weft__proc *proc, enum weft__bond_kind kind, uint64_t key,
+                                  uint64_t peer)
+{
+    struct weft__bond *bond = weft__memory_alloc(sizeof *bond);
+
+    if (bond == NULL)
+        return NULL;
+    weft__bond_put(proc, bond, kind, key, peer);
+    bond->is_framed = false;
     return bond;
 }
 
@@ -125,7 +130,8 @@ void weft__bond_remove(struct weft__proc *proc, struct weft__bond *bond)
     while (*at != bond)
         at = &(*at)->next;
     *at = bond->next;
-    weft__memory_free(bond, sizeof *bond);
+    if (!bond->is_framed)
+        weft__memory_free(bond, sizeof *bond);
     if (--proc->bonds.n == 0 && proc->bonds.n_buckets > BUCKETS_KEPT) {
         weft__memory_free(proc->bonds.buckets, buckets_size(proc->bonds.n_buckets));
         proc->bonds.buckets = NULL;
@@ -163,7 +169,8 @@ static void free_bond(struct weft__proc *proc, struct weft__bond *bond, void *ar
     (void)arg;
     if (bond->kind == WEFT__BOND_REPLY && bond->message != NULL)
         weft__message_free(bond->message); /* it came too late for who waited */
-    weft__memory_free(bond, sizeof *bond);
+    if (!bond->is_framed)
+        weft__memory_free(bond, sizeof *bond);
 }
 
 void weft__bond_clear(struct weft__proc *proc)

@@ -36,8 +36,13 @@ struct weft__bond {
     uint8_t is_silent;               /* TASK: its end is dropped when it comes */
     uint8_t is_done;                 /* TASK, REPLY: `message` is here */
     uint8_t is_linked;               /* TASK: linked too; the task has OWNER_LINK */
+    uint8_t is_foreign;              /* REPLY: done, but not by peer */
+    uint8_t is_framed;               /* in memory of its user, not to be freed */
     uint32_t index;                  /* TASK: the collector's own */
-    weft_atom tag;                   /* MONITOR: in place of :DOWN, or none */
+    union {
+        weft_atom tag;               /* MONITOR: in place of :DOWN, or none */
+        weft_term value;             /* REPLY: done without a message: no memory */
+    };
     union {
         weft_atom name;              /* MONITOR: asked for by name */
         struct weft__message *message; /* TASK: its end, in the mailbox or, with
@@ -56,6 +61,9 @@ struct weft__collector {
 /* A new bond in proc's table; NULL: no memory. There is none with that key. */
 struct weft__bond *weft__bond_add(struct weft__proc *proc, enum weft__bond_kind kind, uint64_t key,
                                   uint64_t peer);
+/* The same in memory that stays until it is removed, or the process has ended. */
+void weft__bond_put(struct weft__proc *proc, struct weft__bond *bond, enum weft__bond_kind kind,
+                    uint64_t key, uint64_t peer);
 struct weft__bond *weft__bond_find(struct weft__proc *proc, uint64_t key);
 /* The TASK bond with that peer that is not done, if there is one: linear. */
 struct weft__bond *weft__bond_find_task(struct weft__proc *proc, uint64_t peer);

@@ -371,6 +371,9 @@ void weft__wait_begin(struct weft__wait *wait, struct weft__proc *proc, int64_t 
 /* true: go on waiting is possible; false: the time is over. */
 bool weft__wait_once(struct weft__wait *wait, bool for_mail);
 void weft__wait_end(struct weft__wait *wait);
+/* Set the timer of a wait that has a time-out, once: for who parks without
+ * wait_once, with weft__proc_wait_for_mail. Not in a guest. May switch. */
+void weft__wait_arm(struct weft__wait *wait);
 
 /* The same without a time-out or a wait, not in a guest; may return for no
  * reason. The struct of the thread it goes on. */

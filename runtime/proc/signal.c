@@ -486,6 +486,7 @@ void weft__signal_take_reply(struct weft__proc *proc, struct weft__message *mess
         return;
     }
     bond->is_done = true;
+    bond->is_foreign = message->from != bond->peer;
     bond->message = message;
 }
 

@@ -247,6 +247,17 @@ void weft__wait_begin(struct weft__wait *wait, struct weft__proc *proc, int64_t 
     atomic_init(&wait->is_over, false);
 }
 
+void weft__wait_arm(struct weft__wait *wait)
+{
+    uint32_t was = weft__proc_enter_slot(wait->proc);
+    struct weft__here *here = weft__here();
+
+    wait->is_set = true;
+    wait->proc->wait = wait; /* whoever ends the process cancels the timer */
+    weft__wheel_add(&here->slot.worker->wheel, &wait->timer, wait->timeout_ns);
+    weft__leave(here, was);
+}
+
 bool weft__wait_once(struct weft__wait *wait, bool for_mail)
 {
     struct weft__proc *proc = wait->proc;
@@ -255,15 +266,8 @@ bool weft__wait_once(struct weft__wait *wait, bool for_mail)
         return weft__guest_wait(wait, for_mail);
     if (atomic_load_explicit(&wait->is_over, memory_order_acquire) || wait->timeout_ns == 0)
         return false;
-    if (!wait->is_set && wait->timeout_ns > 0) {
-        uint32_t was = weft__proc_enter_slot(proc);
-        struct weft__here *here = weft__here();
-
-        wait->is_set = true;
-        proc->wait = wait; /* whoever ends the process cancels the timer */
-        weft__wheel_add(&here->slot.worker->wheel, &wait->timer, wait->timeout_ns);
-        weft__leave(here, was);
-    }
+    if (!wait->is_set && wait->timeout_ns > 0)
+        weft__wait_arm(wait);
     park(weft__here(), proc, for_mail);
     return !atomic_load_explicit(&wait->is_over, memory_order_acquire);
 }

@@ -459,6 +459,7 @@ PROCESS_TEST(all_other_messages_go_to_handle_info, "GS-26")
     expect_message(weft_tuple(A(info), weft_tuple(A(EXIT), other, A(normal))));
     run_call(server, sets_timer, A(tick));
     expect_message(weft_tuple(A(info), A(tick)));
+    weft_kill(server); /* it traps: the runtime's stop would wait for it */
 }
 
 static weft_result starts_task(struct scripted *self, weft_term arg, weft_from from)
