@@ -163,6 +163,21 @@ void weft__bond_each(struct weft__proc *proc,
         each_in(proc, proc->bonds.buckets[i], visit, arg);
 }
 
+static void drop_below(struct weft__proc *proc, struct weft__bond *bond, void *frame)
+{
+    if (!bond->is_framed || (uintptr_t)bond >= (uintptr_t)frame)
+        return;
+    if (bond->message != NULL)
+        weft__message_free(bond->message);
+    weft__bond_remove(proc, bond);
+}
+
+void weft__bond_drop_frames(struct weft__proc *proc, void *frame)
+{
+    if (proc->bonds.n > 0)
+        weft__bond_each(proc, drop_below, frame);
+}
+
 static void free_bond(struct weft__proc *proc, struct weft__bond *bond, void *arg)
 {
     (void)proc;

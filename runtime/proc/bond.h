@@ -73,6 +73,8 @@ void weft__bond_remove(struct weft__proc *proc, struct weft__bond *bond);
 void weft__bond_each(struct weft__proc *proc, void (*visit)(struct weft__proc *proc, struct weft__bond *bond, void *arg),
                      void *arg);
 
+/* The frames below `frame` are left for good: take out the bonds in them. */
+void weft__bond_drop_frames(struct weft__proc *proc, void *frame);
 /* Free them all, without telling anybody. */
 void weft__bond_clear(struct weft__proc *proc);
 

@@ -12,6 +12,7 @@
 
 #include "base/code.h"
 #include "base/here.h"
+#include "proc/bond.h"
 #include "proc/proc.h"
 #include "proc/runtime.h"
 
@@ -60,6 +61,7 @@ void weft__catch_throw(struct weft__proc *proc, weft_term reason)
     here = proc->extra->catcher;
     if (proc->wait != NULL)
         weft__wait_end(proc->wait);
+    weft__bond_drop_frames(proc, here);
     proc->flags &= ~(uint32_t)(WEFT__WAITS | WEFT__FAULTED);
     proc->extra->catcher = here->outer;
     /* Scopes within lie in frames that are dropped; their memory goes with this
