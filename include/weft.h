@@ -13,6 +13,7 @@
 #include "weft/io.h"
 #include "weft/os_signal.h"
 #include "weft/log.h"
+#include "weft/info.h"
 #include "weft/child.h"
 #include "weft/task.h"
 #include "weft/gen_server.h"

@@ -43,6 +43,14 @@ WEFT_API int weft_os_signal_subscribe(int signo);
  * 0, or WEFT_ENOENT: was not subscribed. */
 WEFT_API int weft_os_signal_unsubscribe(int signo);
 
+/* From now on a signal of that number writes weft_dump to standard error, and
+ * nothing else: the program goes on. It does not need a worker that is free. Who
+ * subscribes to it has it for so long. weft_main does it for SIGQUIT (Ctrl-\).
+ *
+ * Where:    anywhere. Never switches.
+ * Returns:  0; as weft_os_signal_subscribe. Until the runtime stops. */
+WEFT_API int weft_os_signal_dump(int signo);
+
 /* :sigint for SIGINT and so on; weft_none for what cannot be subscribed to.
  * From anywhere. Never switches. */
 WEFT_API weft_atom weft_os_signal_name(int signo);

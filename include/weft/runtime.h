@@ -57,6 +57,13 @@ struct weft_runtime_options {
  * these signals, and for SIGURG, with which it interrupts a killed process that
  * does not park; weft_runtime_stop puts back what was there. */
 
+struct weft_main_options {
+    WEFT_OPTION(size_t, size, sizeof(weft_main_options));
+    WEFT_OPTION(bool, dump_on_quit, true);    /* SIGQUIT writes weft_dump to standard
+                                               * error; false: it does what it did */
+};
+#define WEFT_MAIN_DEFAULTS .size = sizeof(struct weft_main_options), .dump_on_quit = true
+
 /* Run a program: app is the first process, its argument the list of
  * arguments (binaries, without the program's name). From a thread that is no
  * process: it blocks it until app has ended.
@@ -65,7 +72,11 @@ struct weft_runtime_options {
  * for an integer, else 1, with the reason on standard error. SIGINT and
  * SIGTERM end app with the reason :interrupt or :terminate, and the status is
  * 130 or 143, unless app asked for these signals (weft_os_signal_subscribe). */
-WEFT_API int weft_main(int argc, char **argv, weft_fn *app);
+#define weft_main(argc, argv, app, ...)                                   \
+    WEFT_CALL_OPTIONS(weft_main_opt((argc), (argv), (app),                \
+        WEFT_OPTIONS(weft_main_options, WEFT_MAIN_DEFAULTS, __VA_ARGS__)))
+WEFT_API int weft_main_opt(int argc, char **argv, weft_fn *app,
+                           const struct weft_main_options *options);
 
 /* Start the runtime. From a thread that is no process, which it blocks. 0, or
  * WEFT_EALREADY: one runs; WEFT_EINVAL: a bad option (weft_runtime_error says

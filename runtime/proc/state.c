@@ -144,6 +144,7 @@ static inline bool commit_park(struct weft__proc *proc, bool for_mail)
 
 bool weft__proc_commit_park(struct weft__proc *proc, bool for_mail)
 {
+    proc->region.waits_since = weft__sched_moment(weft__runtime()->sched);
     return commit_park(proc, for_mail);
 }
 
@@ -206,6 +207,7 @@ static inline struct weft__here *park(struct weft__here *here, struct weft__proc
     /* Whoever runs next on this thread sets here->proc and region, and the base
      * clears them. */
     proc->flags |= WEFT__WAITS;
+    proc->region.waits_since = weft__sched_moment(weft__runtime()->sched);
     here = weft__fiber_park(here, for_mail ? commit_waiting : commit_parked);
     weft__proc_enter_on(here, proc);
     /* Relaxed: as in take_token and obey. */

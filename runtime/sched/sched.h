@@ -195,6 +195,9 @@ struct weft__sched {
     struct {
         pthread_t thread;
         _Atomic uint32_t word;          /* futex: 0 asleep, 1 awake, 2 end */
+        /* The time, in steps of WEFT__COARSE_NS: for who cannot read the clock so often.
+         * Late by a tick, or what the watchdog sleeps while all sleep, 64 ms. */
+        _Atomic uint32_t moment;
         bool has_thread;
     } watchdog;
 
@@ -389,6 +392,17 @@ int weft__watchdog_start(struct weft__sched *sched);
 void weft__watchdog_stop(struct weft__sched *sched);
 /* Work began after all slept. */
 void weft__watchdog_wake(struct weft__sched *sched);
+
+#define WEFT__COARSE_NS (INT64_C(1) << 24) /* 17 ms: it begins anew after two years */
+
+static inline uint32_t weft__sched_moment(const struct weft__sched *sched)
+{
+    /* Relaxed: a figure, which orders nothing. */
+    return atomic_load_explicit(&sched->watchdog.moment, memory_order_relaxed);
+}
+
+/* How long ago that moment was. */
+int64_t weft__sched_since_ns(uint32_t moment);
 
 /* -- small things the files share ------------------------------------------------- */
 

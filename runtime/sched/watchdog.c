@@ -7,7 +7,8 @@
  *   - notes which run has lasted a whole tick: weft_checkpoint gives way then,
  *     and thieves may take what waits in that worker's run-next,
  *   - wakes a sleeper when such a worker has fibers waiting,
- *   - takes the worker away from its thread in the end (hog.c).
+ *   - takes the worker away from its thread in the end (hog.c),
+ *   - tells the time, roughly, to those who park.
  *
  * When everybody sleeps it ticks ever more slowly for about a second, then
  * sleeps itself: an idle runtime makes no system call. Workers wake it when
@@ -133,6 +134,22 @@ static void sleep_deep(struct weft__sched *sched)
                                             memory_order_relaxed);
 }
 
+static void tell_time(struct weft__sched *sched)
+{
+    uint32_t moment = (uint32_t)(weft__clock_ns() / WEFT__COARSE_NS);
+
+    /* Relaxed, both: a figure. Others read the line, so it is written seldom. */
+    if (atomic_load_explicit(&sched->watchdog.moment, memory_order_relaxed) != moment)
+        atomic_store_explicit(&sched->watchdog.moment, moment, memory_order_relaxed);
+}
+
+int64_t weft__sched_since_ns(uint32_t moment)
+{
+    uint32_t now = (uint32_t)(weft__clock_ns() / WEFT__COARSE_NS);
+
+    return (int64_t)(uint32_t)(now - moment) * WEFT__COARSE_NS;
+}
+
 static void *watchdog_main(void *arg)
 {
     struct weft__sched *sched = arg;
@@ -143,6 +160,7 @@ static void *watchdog_main(void *arg)
     while (atomic_load_explicit(word, memory_order_acquire) != TO_END) {
         wait_word(word, AWAKE, period_ns);
         tell_of_hogs(sched);
+        tell_time(sched);
         if (!all_asleep(sched)) {
             period_ns = tick(sched) ? WEFT__MOMENT_NS : WEFT__TICK_NS;
             quiet_ns = 0;
@@ -169,8 +187,10 @@ void weft__watchdog_wake(struct weft__sched *sched)
     if (atomic_load_explicit(word, memory_order_seq_cst) != ASLEEP)
         return;
     if (atomic_compare_exchange_strong_explicit(word, &asleep, AWAKE, memory_order_seq_cst,
-                                                memory_order_relaxed))
+                                                memory_order_relaxed)) {
+        tell_time(sched);
         syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    }
 }
 
 int weft__watchdog_start(struct weft__sched *sched)
@@ -179,6 +199,7 @@ int weft__watchdog_start(struct weft__sched *sched)
     int failed;
 
     atomic_init(&sched->watchdog.word, AWAKE);
+    tell_time(sched);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     failed = pthread_create(&sched->watchdog.thread, NULL, watchdog_main, sched);

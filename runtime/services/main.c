@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/options.h"
 #include "proc/runtime.h"
 #include "services/os_signal.h"
 #include "weft/error.h"
@@ -36,7 +37,7 @@ static int status_of(weft_term result, bool is_ok)
 }
 
 /* In the app's process, before the app: it is to end by Ctrl-C, in order. */
-static weft_term begin(weft_term program)
+static weft_term app_of_main(weft_term program)
 {
     struct program *p = weft_to_pointer(program);
 
@@ -55,8 +56,10 @@ static void fill_standard_fds(void)
             (void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
 }
 
-int weft_main(int argc, char **argv, weft_fn *app)
+int weft_main_opt(int argc, char **argv, weft_fn *app, const struct weft_main_options *given)
 {
+    struct weft_main_options room = {WEFT_MAIN_DEFAULTS};
+    const struct weft_main_options *options = weft__options(given, &room, sizeof room);
     struct program program = {app, weft_empty_list};
     weft_term result = weft_none;
     int code, status;
@@ -71,9 +74,11 @@ int weft_main(int argc, char **argv, weft_fn *app)
         fprintf(stderr, "%s\n", weft_runtime_error());
         return EXIT_FAILURE;
     }
+    if (options->dump_on_quit)
+        (void)weft_os_signal_dump(SIGQUIT); /* without it the program runs as well */
     for (int i = argc - 1; i > 0; i--)
         program.args = weft_cons(weft_str(argv[i]), program.args);
-    code = weft_runtime_run(begin, weft_pointer(&program), &result);
+    code = weft_runtime_run(app_of_main, weft_pointer(&program), &result);
     if (code != 0 && code != WEFT_ECANCELED) {
         fprintf(stderr, "%s\n", weft_runtime_error());
         weft_runtime_stop();

@@ -9,6 +9,10 @@
  *               subscription: has the list of who wants what, watches them,
  *               tells them, and sets and restores the dispositions
  *
+ * Signals that dump (weft_os_signal_dump) are the watcher's alone: no process
+ * runs for it, so it works while every worker is held. Who subscribes to such a
+ * signal has it meanwhile.
+ *
  * All requests and endings come to the keeper as messages, one after the other,
  * so the list needs no lock. What a keeper set it restores when it ends,
  * however it ends; a new one may be there by then, so each disposition
@@ -45,10 +49,12 @@
 
 #include "proc/runtime.h"
 #include "weft/error.h"
+#include "weft/info.h"
 #include "weft/process.h"
 
 #define A(name) WEFT_ATOM(#name)
 #define KEEPER WEFT_ATOM("weft.os_signals")
+#define DUMPER UINT64_C(1)      /* no pid: set by weft_os_signal_dump */
 #define N_SIGNALS 32            /* the classic ones, 1 to 31 */
 #define WATCHER_STACK (256 * 1024)
 #define TRIES 100               /* to find a keeper that is not about to end */
@@ -128,6 +134,8 @@ const char *weft_os_signal_refusal(int signo)
 static struct {
     /* By handlers. */
     _Atomic uint32_t pending;  /* bit n: signal n came */
+    /* By who sets dispositions, under the lock; read by the watcher. */
+    _Atomic uint32_t dumps;    /* bit n: signal n is to dump, and nobody is subscribed */
     _Atomic int n_inside;      /* handlers between their first and last step */
     /* By the keeper and stop; read by handlers. */
     _Atomic int wake_fd;       /* an eventfd, or -1 */
@@ -135,10 +143,11 @@ static struct {
     /* Under the lock. */
     pthread_mutex_t lock;      /* never held while parked */
     bool has_watcher;
+    uint32_t dumps_asked;      /* bit n: signal n is to dump when nobody is subscribed */
     _Atomic bool is_over;      /* the watcher is to end */
     pthread_t watcher;
     struct {
-        uint64_t keeper;       /* pid bits of who set it; 0: not set */
+        uint64_t keeper;       /* pid bits of who set it, or DUMPER; 0: not set */
         struct sigaction before;
     } set[N_SIGNALS];
 } os = {.wake_fd = -1, .lock = PTHREAD_MUTEX_INITIALIZER};
@@ -165,6 +174,17 @@ static void on_signal(int signo)
     errno = before;
 }
 
+/* Do what no process is needed for; the signals that are left. */
+static uint32_t dump_at(uint32_t signals)
+{
+    /* Acquire, with the release of who set it: the handler is there. */
+    uint32_t dumps = atomic_load_explicit(&os.dumps, memory_order_acquire);
+
+    if (signals & dumps)
+        (void)weft_dump(STDERR_FILENO);
+    return signals & ~dumps;
+}
+
 /* Tell the keeper what came. */
 static void tell_keeper(uint32_t signals)
 {
@@ -188,7 +208,7 @@ static void *watch(void *arg)
             return NULL;
         if (atomic_load(&os.is_over))
             return NULL;
-        tell_keeper(atomic_exchange_explicit(&os.pending, 0, memory_order_acquire));
+        tell_keeper(dump_at(atomic_exchange_explicit(&os.pending, 0, memory_order_acquire)));
     }
 }
 
@@ -235,7 +255,19 @@ static int watcher_start_locked(void)
     return 0;
 }
 
-static int set_locked(int signo, weft_pid keeper)
+/* Is it the dumper's from now on? Lock held. */
+static void note_dump_locked(int signo, bool dumps)
+{
+    uint32_t bit = UINT32_C(1) << signo;
+
+    /* Release, with the watcher's acquire. */
+    if (dumps)
+        atomic_fetch_or_explicit(&os.dumps, bit, memory_order_release);
+    else
+        atomic_fetch_and_explicit(&os.dumps, ~bit, memory_order_release);
+}
+
+static int set_locked(int signo, uint64_t keeper)
 {
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART | SA_ONSTACK};
     int failed = watcher_start_locked();
@@ -245,7 +277,8 @@ static int set_locked(int signo, weft_pid keeper)
     sigemptyset(&action.sa_mask);
     if (os.set[signo].keeper == 0 && sigaction(signo, &action, &os.set[signo].before) != 0)
         return -errno;
-    os.set[signo].keeper = keeper.bits;
+    os.set[signo].keeper = keeper;
+    note_dump_locked(signo, keeper == DUMPER);
     return 0;
 }
 
@@ -255,6 +288,11 @@ static void restore_locked(int signo)
 
     if (os.set[signo].keeper == 0)
         return;
+    if (os.dumps_asked >> signo & 1) {
+        os.set[signo].keeper = DUMPER;
+        note_dump_locked(signo, true);
+        return;
+    }
     os.set[signo].keeper = 0;
     /* The program may have set another one meanwhile: that is its own. */
     if (sigaction(signo, NULL, &now) == 0 && now.sa_handler == on_signal)
@@ -276,6 +314,8 @@ void weft__os_signals_stop(void)
 
     pthread_mutex_lock(&os.lock);
     if (os.has_watcher && atomic_load_explicit(&os.owner, memory_order_relaxed) == getpid()) {
+        os.dumps_asked = 0;
+        atomic_store_explicit(&os.dumps, 0, memory_order_release);
         restore_all_locked(0);
         fd = atomic_exchange(&os.wake_fd, -1);
         while (atomic_load(&os.n_inside) > 0)
@@ -356,7 +396,7 @@ static int entry_add(struct keeper *keeper, weft_pid pid, int signo, weft_term r
         return 0;
     }
     pthread_mutex_lock(&os.lock);
-    failed = set_locked(signo, weft_self());
+    failed = set_locked(signo, weft_self().bits);
     pthread_mutex_unlock(&os.lock);
     if (failed)
         return failed;
@@ -523,4 +563,24 @@ int weft__os_signal_exit(int signo, weft_pid to, weft_term reason)
     int refused = refusal(signo, &words);
 
     return refused ? refused : request(A(exit), to, signo, reason);
+}
+
+/* -- signals that dump ------------------------------------------------------------------ */
+
+int weft_os_signal_dump(int signo)
+{
+    const char *words;
+    int failed = refusal(signo, &words);
+
+    if (failed)
+        return failed;
+    if (weft__runtime() == NULL)
+        return weft__runtime_missing();
+    pthread_mutex_lock(&os.lock);
+    if (os.set[signo].keeper == 0)
+        failed = set_locked(signo, DUMPER);
+    if (!failed)
+        os.dumps_asked |= UINT32_C(1) << signo;
+    pthread_mutex_unlock(&os.lock);
+    return failed;
 }

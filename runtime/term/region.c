@@ -116,7 +116,7 @@ static void region_chunk(struct weft__region *region)
     block = region_block(region, size - sizeof *block);
     region->at = weft__block_data(block);
     region->limit = (char *)block + size;
-    region->chunk_size = size * 2 < WEFT__CHUNK_MAX ? (uint32_t)size * 2 : WEFT__CHUNK_MAX;
+    region->chunk_size = size * 2 < WEFT__CHUNK_MAX ? (uint16_t)(size * 2) : WEFT__CHUNK_MAX;
     ASAN_POISON_MEMORY_REGION(region->at, (size_t)(region->limit - region->at));
 }
 
@@ -249,10 +249,9 @@ static void region_shrink(struct weft__region *region, struct weft__block *chunk
 {
     size_t used = (size_t)(region->at - (char *)chunk);
 
-    if (used < chunk->size / 4)
-        region->chunk_size = chunk->size / 2 > WEFT__CHUNK_FIRST ? chunk->size / 2 : 0;
-    else
-        region->chunk_size = chunk->size;
+    size_t next = used < chunk->size / 4 ? chunk->size / 2 : chunk->size;
+
+    region->chunk_size = next > WEFT__CHUNK_MAX ? WEFT__CHUNK_MAX : next > WEFT__CHUNK_FIRST ? (uint16_t)next : 0;
 }
 
 static void region_free_blocks(struct weft__region *region, struct weft__block *until)

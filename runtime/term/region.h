@@ -59,8 +59,10 @@ struct weft__region {
     struct weft__counted *counted; /* built here, newest first */
     struct weft_scope *scope;      /* innermost, or NULL */
     struct weft__kept *kept;       /* what weft_keep made and weft_drop did not take */
-    uint32_t chunk_size;           /* of the next chunk; 0: the first one */
+    uint16_t chunk_size;           /* of the next chunk; 0: the first one */
     bool is_watched;               /* the hook below is told before it grows */
+    uint32_t waits_since;          /* of a process: weft__sched_moment when it last parked. It has
+                                    * room here and nowhere else */
 };
 
 #define WEFT__CHUNK_FIRST 384u

@@ -2,6 +2,7 @@
  * says of how it ended. */
 #include <errno.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -56,6 +57,25 @@ static weft_term app_opens_a_pipe(weft_term args)
     check_int(weft_pipe(fds), 0);
     check(fds[0] > 2 && fds[1] > 2);
     check(write(STDOUT_FILENO, "x", 1) < 0 && weft_errno() == EBADF);
+    return A(ok);
+}
+
+/* Standard error is a pipe that it reads until the dump is there. */
+static weft_term app_quits(weft_term args)
+{
+    char text[4096] = "";
+    size_t n = 0;
+    ssize_t more;
+    int fds[2];
+
+    (void)args;
+    check_int(pipe(fds), 0);
+    dup2(fds[1], STDERR_FILENO);
+    kill(getpid(), SIGQUIT);
+    while (strstr(text, " app_of_main: ") == NULL && n + 1 < sizeof text &&
+           (more = read(fds[0], text + n, sizeof text - 1 - n)) > 0)
+        text[n += (size_t)more] = 0;
+    check_has(text, " app_of_main: ");
     return A(ok);
 }
 
@@ -127,6 +147,29 @@ TEST(a_program_that_is_interrupted_or_terminated_says_so_in_its_status)
 {
     check_program(app_interrupts_itself, 130, NULL);
     check_program(app_terminates_itself, 143, NULL);
+}
+
+TEST(a_program_dumps_at_sigquit_and_goes_on)
+{
+    check_program(app_quits, 0, NULL);
+}
+
+static void runs_main_without_dumps(void *arg)
+{
+    struct rlimit no_core = { 0, 0 };
+    char *argv[] = { "program", NULL };
+
+    (void)arg;
+    setrlimit(RLIMIT_CORE, &no_core);
+    exit(weft_main(1, argv, app_quits, .dump_on_quit = false));
+}
+
+TEST(a_program_that_does_not_want_dumps_ends_at_sigquit)
+{
+    struct tap_outcome outcome;
+
+    tap_run(runs_main_without_dumps, NULL, 0, &outcome);
+    check(WIFSIGNALED(outcome.status) && WTERMSIG(outcome.status) == SIGQUIT);
 }
 
 static void runs_main_without_input_and_output(void *arg)
