@@ -61,8 +61,12 @@ struct weft_main_options {
     WEFT_OPTION(size_t, size, sizeof(weft_main_options));
     WEFT_OPTION(bool, dump_on_quit, true);    /* SIGQUIT writes weft_dump to standard
                                                * error; false: it does what it did */
+    WEFT_OPTION(int64_t, stop_timeout_ms, 5000); /* for the end of what is left when app
+                                               * has ended */
 };
-#define WEFT_MAIN_DEFAULTS .size = sizeof(struct weft_main_options), .dump_on_quit = true
+#define WEFT_MAIN_DEFAULTS                                                \
+    .size = sizeof(struct weft_main_options), .dump_on_quit = true,       \
+    .stop_timeout_ms = 5000
 
 /* Run a program: app is the first process, its argument the list of
  * arguments (binaries, without the program's name). From a thread that is no
@@ -71,7 +75,10 @@ struct weft_main_options {
  * Returns the exit status: 0 when app returns or exits with :ok or :normal, n
  * for an integer, else 1, with the reason on standard error. SIGINT and
  * SIGTERM end app with the reason :interrupt or :terminate, and the status is
- * 130 or 143, unless app asked for these signals (weft_os_signal_subscribe). */
+ * 130 or 143, unless app asked for these signals (weft_os_signal_subscribe).
+ * What else lives ends then as by weft_runtime_stop; when it does not within
+ * .stop_timeout_ms, a weft_dump on standard error shows what, and the status is
+ * as told all the same. */
 #define weft_main(argc, argv, app, ...)                                   \
     WEFT_CALL_OPTIONS(weft_main_opt((argc), (argv), (app),                \
         WEFT_OPTIONS(weft_main_options, WEFT_MAIN_DEFAULTS, __VA_ARGS__)))

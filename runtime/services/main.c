@@ -10,6 +10,7 @@
 #include "proc/runtime.h"
 #include "services/os_signal.h"
 #include "weft/error.h"
+#include "weft/info.h"
 #include "weft/runtime.h"
 
 struct program {
@@ -85,7 +86,9 @@ int weft_main_opt(int argc, char **argv, weft_fn *app, const struct weft_main_op
         return EXIT_FAILURE;
     }
     status = status_of(result, code == 0);
-    if (weft_runtime_stop() != 0)
+    if (weft_runtime_stop(.timeout_ms = options->stop_timeout_ms) != 0) {
         fprintf(stderr, "%s\n", weft_runtime_error());
+        (void)weft_dump(STDERR_FILENO);
+    }
     return status;
 }

@@ -172,6 +172,51 @@ TEST(a_program_that_does_not_want_dumps_ends_at_sigquit)
     check(WIFSIGNALED(outcome.status) && WTERMSIG(outcome.status) == SIGQUIT);
 }
 
+static _Atomic int is_blocked;
+
+static void *holds_its_thread(void *arg)
+{
+    (void)arg;
+    atomic_store(&is_blocked, 1);
+    pause();
+    return NULL;
+}
+
+static weft_term blocks(weft_term arg)
+{
+    weft_blocking(holds_its_thread, NULL);
+    return arg;
+}
+
+static weft_term app_is_terminated_beside_one_that_blocks(weft_term args)
+{
+    weft_spawn(blocks, weft_none);
+    await_count(&is_blocked, 1);
+    kill(getpid(), SIGTERM);
+    weft_receive(A(never), WEFT_INFINITY, NULL);
+    return args;
+}
+
+static void runs_main_with_a_short_end(void *arg)
+{
+    char *argv[] = { "program", NULL };
+
+    (void)arg;
+    /* The runtime is still there, which the leak checker would take for leaks. */
+    _exit(weft_main(1, argv, app_is_terminated_beside_one_that_blocks, .stop_timeout_ms = 100));
+}
+
+TEST(a_terminated_program_names_what_does_not_end_in_time)
+{
+    struct tap_outcome outcome;
+
+    tap_run(runs_main_with_a_short_end, NULL, 0, &outcome);
+    check(WIFEXITED(outcome.status));
+    check_int(WEXITSTATUS(outcome.status), 143);
+    check_has(outcome.output, "did not end in time");
+    check_has(outcome.output, " blocks: runs in weft_blocking");
+}
+
 static void runs_main_without_input_and_output(void *arg)
 {
     char *argv[] = { "program", NULL };
