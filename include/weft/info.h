@@ -14,12 +14,12 @@ WEFT__BEGIN_C
  *         ...
  *         0x55d0c8a01234  import+0x2f
  *     #PID<7.3> :cache server: waits for 0:03:11, for a message; 1 message, 1088 bytes
- *     #PID<9.0> parse: runs on worker 1, for longer than a tick; 40 messages
+ *     #PID<9.0> parse: runs on worker 1, for longer than a tick; 0 messages and 40 not looked at
+ *     #PID<67.0> client: waits for 4.1 s in weft_gen_server_call, for an answer of #PID<7.3>; 0 messages, ...
  *
  * Nothing stops meanwhile: each process is shown as it was at some moment of the
  * call. One that runs has no stack to show, one that ends meanwhile is left out.
- * Times are right to a tenth of a second, and messages are those that it has
- * looked at. The same comes on standard error at a signal: weft_os_signal_dump.
+ * Times are right to a tenth of a second. The same comes on standard error at a signal: weft_os_signal_dump.
  *
  *   fd   where to; one that takes no more makes the call wait
  *

@@ -4,11 +4,13 @@
 
 #include "base/here.h"
 #include "base/memory.h"
+#include "base/peek.h"
 #include "proc/message.h"
 #include "proc/proc.h"
 
 #define LIST_MAX 6        /* bonds in the one list before there are buckets */
 #define BUCKETS_KEPT 1024 /* not given back when the last bond goes: 8 KiB */
+#define PEEKS_MAX 64      /* into a list that may change meanwhile */
 
 static uint32_t bucket_of(uint64_t key, uint32_t n_buckets)
 {
@@ -98,6 +100,23 @@ struct weft__bond *weft__bond_find(struct weft__proc *proc, uint64_t key)
     while (bond != NULL && bond->key != key)
         bond = bond->next;
     return bond;
+}
+
+bool weft__bond_peek(const struct weft__proc *copy, uint64_t key, struct weft__bond *bond)
+{
+    uint32_t n_buckets = copy->bonds.n_buckets;
+    const struct weft__bond *at = copy->bonds.one_list;
+
+    /* A torn copy may have any number. */
+    if (copy->bonds.buckets != NULL &&
+        (n_buckets == 0 || !weft__peek(&at, &copy->bonds.buckets[bucket_of(key, n_buckets)], sizeof at)))
+        return false;
+    for (int i = 0; i < PEEKS_MAX && at != NULL && weft__peek(bond, at, sizeof *bond); i++) {
+        if (bond->key == key)
+            return true;
+        at = bond->next;
+    }
+    return false;
 }
 
 struct task_search {

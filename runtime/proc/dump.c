@@ -157,8 +157,12 @@ static void say_wait(struct dump *dump, const struct weft__sight *sight)
     say_since(dump, sight->since_ns);
     if (find_wait(dump, sight, name, sizeof name))
         say(dump, " in %s", name);
-    if (sight->is_for_mail)
+    if (!weft_is_none(sight->asked)) {
+        weft_inspect_to(name, sizeof name, sight->asked);
+        say(dump, ", for an answer of %s", name);
+    } else if (sight->is_for_mail) {
         say(dump, ", for a message");
+    }
     if (sight->has_timeout)
         say(dump, ", with a time-out");
 }
@@ -232,6 +236,13 @@ static void say_frames(struct dump *dump, const struct weft__sight *sight)
         say(dump, "    and more\n");
 }
 
+static void say_messages(struct dump *dump, const struct weft__sight *sight)
+{
+    say(dump, "; %u message%s", sight->proc.n_messages, sight->proc.n_messages == 1 ? "" : "s");
+    if (sight->n_unseen > 0)
+        say(dump, " and %s%u not looked at", sight->unseen_is_least ? "at least " : "", sight->n_unseen);
+}
+
 static void say_process(struct dump *dump, struct weft__runtime *runtime, const struct weft__sight *sight)
 {
     char pid[48];
@@ -241,7 +252,7 @@ static void say_process(struct dump *dump, struct weft__runtime *runtime, const 
     say_who(dump, sight);
     say(dump, ": ");
     say_status(dump, runtime, sight);
-    say(dump, "; %u message%s", sight->proc.n_messages, sight->proc.n_messages == 1 ? "" : "s");
+    say_messages(dump, sight);
     if (sight->memory > 0)
         say(dump, ", %s%zu bytes", sight->memory_is_least ? "at least " : "", sight->memory);
     if (sight->stack_size > 0)

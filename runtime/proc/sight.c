@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/peek.h"
+#include "proc/bond.h"
 #include "proc/message.h"
 #include "proc/owned.h"
 #include "proc/runtime.h"
@@ -109,6 +110,61 @@ static void take_memory(struct weft__sight *sight)
     sight->memory_is_least = n_left == 0;
 }
 
+/* -- its messages ------------------------------------------------------------------- */
+
+/* The next in an inbox, after a copy of it. NULL: no more, or not to be read. */
+static const struct weft__message *peek_message(struct weft__message *copy, const struct weft__message *at)
+{
+    return weft__peek(copy, at, sizeof *copy) ? weft__message_next(copy) : NULL;
+}
+
+static const struct weft__message *inbox_of(const struct weft__proc *proc)
+{
+    /* Relaxed: what it points to is read through the kernel. */
+    const struct weft__message *first = atomic_load_explicit(&proc->inbox, memory_order_relaxed);
+
+    return first != WEFT__WAITS_FOR_MAIL ? first : NULL;
+}
+
+/* Is that message still in the inbox? Then all behind it is, too. */
+static bool is_in_inbox(const struct weft__proc *proc, const struct weft__message *message)
+{
+    const struct weft__message *at = inbox_of(proc);
+    struct weft__message copy;
+
+    for (int i = 0; i < PIECES_MAX && at != NULL && at != message; i++)
+        at = peek_message(&copy, at);
+    return at == message;
+}
+
+static void take_inbox(const struct weft__proc *proc, struct weft__sight *sight)
+{
+    const struct weft__message *first = inbox_of(proc), *at = first;
+    struct weft__message copy;
+    uint32_t n_left = PIECES_MAX;
+
+    while (at != NULL && n_left > 0) {
+        at = peek_message(&copy, at);
+        sight->n_unseen += copy.block.kind < WEFT__SIGNAL_EXIT;
+        n_left--;
+    }
+    sight->unseen_is_least = at != NULL;
+    if (!is_in_inbox(proc, first))
+        sight->n_unseen = 0; /* it looked at them meanwhile */
+}
+
+/* Whose answer it waits for: who makes a call makes no reference until it is over. */
+static void take_asked(struct weft__sight *sight)
+{
+    const struct weft__proc *proc = &sight->proc;
+    uint64_t newest = atomic_load_explicit(&proc->ref_counter, memory_order_relaxed);
+    struct weft__bond bond;
+
+    if (weft__bond_peek(proc, weft__ref_make(weft__pid_slot(sight->pid), newest).bits, &bond) &&
+        bond.kind == WEFT__BOND_REPLY && !bond.is_done)
+        sight->asked = weft__term(bond.peer);
+}
+
 /* -- its state ---------------------------------------------------------------------- */
 
 /* Does it run on a thread whose worker went on to another? The list changes
@@ -190,7 +246,9 @@ static void take(struct weft__runtime *runtime, const struct weft__proc *proc, u
     if (sight->status == WEFT__SIGHT_ENDING)
         return; /* what it had is given back */
     take_label(sight);
+    take_inbox(proc, sight);
     if (sight->status == WEFT__SIGHT_WAITING) {
+        take_asked(sight);
         sight->has_timeout = sight->proc.wait != NULL;
         sight->since_ns = weft__sched_since_ns(sight->proc.region.waits_since);
     }

@@ -38,9 +38,12 @@ struct weft__sight {
     enum weft__sight_status status;
     bool is_for_mail;          /* WAITING: a message ends it */
     bool has_timeout;
+    weft_pid asked;            /* WAITING: whose answer it waits for, or weft_none */
     uint32_t worker;           /* RUNNING: which one */
     int64_t since_ns;          /* WAITING: for how long, to some 64 ms */
     struct weft__proc proc;    /* a copy; all zero when it cannot be read */
+    uint32_t n_unseen;         /* messages that it has not looked at; as many as were counted */
+    bool unseen_is_least;
     char label[65];            /* "" for none */
     size_t memory;             /* bytes; 0: not to be told while it runs */
     bool memory_is_least;      /* it has more pieces than were counted */

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "proc/process_test.h"
+#include "weft/gen_server.h"
 #include "weft/info.h"
 #include "weft/os_signal.h"
 #include "weft/timer.h"
@@ -171,6 +172,44 @@ PROCESS_TEST(a_dump_says_since_when_a_process_waits)
     await_end(pid);
 }
 
+static weft_init_result silent_init(weft_term arg)
+{
+    (void)arg;
+    return weft_init_ok(NULL);
+}
+
+static weft_result never_answers(void *state, weft_term request, weft_from from)
+{
+    (void)state;
+    (void)request;
+    (void)from;
+    return weft_noreply();
+}
+
+static const weft_gen_server silent_server = {.init = silent_init, .handle_call = never_answers};
+
+static weft_term asks(weft_term server)
+{
+    /* More bonds than one list holds. */
+    for (int i = 0; i < 20; i++)
+        weft_monitor(server);
+    return weft_gen_server_call(server, A(question), WEFT_INFINITY);
+}
+
+PROCESS_TEST(a_dump_says_whose_answer_a_process_waits_for)
+{
+    weft_started server = weft_gen_server_start_link(&silent_server, weft_int(0));
+    weft_pid pid = weft_spawn(asks, server.pid);
+    char want[80];
+
+    await_waiting(pid);
+    snprintf(want, sizeof want, " in weft_gen_server_call, for an answer of %s; 0 messages, ", weft_inspect(server.pid));
+    check_has(dumped(pid), want);
+    weft_kill(pid);
+    await_end(pid);
+    weft_gen_server_stop(server.pid, A(normal), WEFT_INFINITY);
+}
+
 /* -- what runs --------------------------------------------------------------------- */
 
 static _Atomic int n_spinning, n_to_go;
@@ -198,6 +237,27 @@ static weft_term two_spin(weft_term arg)
 TEST(a_dump_says_on_which_worker_a_process_runs)
 {
     run_in_runtime(two_spin, .workers = 2, .max_hogs = 0);
+}
+
+static weft_term sends_to_one_that_spins(weft_term arg)
+{
+    weft_pid pid = weft_spawn(spins, weft_none);
+
+    await_count(&n_spinning, 1);
+    for (int i = 0; i < 3; i++)
+        weft_send(pid, weft_int(i));
+    check_has(dumped(pid), "; 0 messages and 3 not looked at\n");
+    for (int i = 0; i < 1000; i++)
+        weft_send(pid, weft_int(i));
+    check_has(dumped(pid), "; 0 messages and at least 256 not looked at\n");
+    atomic_store(&n_to_go, 1);
+    await_end(pid);
+    return arg;
+}
+
+TEST(a_dump_counts_the_messages_that_a_process_has_not_looked_at)
+{
+    run_in_runtime(sends_to_one_that_spins, .workers = 2, .max_hogs = 0);
 }
 
 static weft_term spins_alone(weft_term arg)
