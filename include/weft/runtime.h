@@ -61,12 +61,12 @@ struct weft_main_options {
     WEFT_OPTION(size_t, size, sizeof(weft_main_options));
     WEFT_OPTION(bool, dump_on_quit, true);    /* SIGQUIT writes weft_dump to standard
                                                * error; false: it does what it did */
-    WEFT_OPTION(int64_t, stop_timeout_ms, 5000); /* for the end of what is left when app
-                                               * has ended */
+    WEFT_OPTION(int64_t, stop_timeout_ms, 8000); /* from the signal, or app's end, to the end of
+                                               * the program */
 };
 #define WEFT_MAIN_DEFAULTS                                                \
     .size = sizeof(struct weft_main_options), .dump_on_quit = true,       \
-    .stop_timeout_ms = 5000
+    .stop_timeout_ms = 8000
 
 /* Run a program: app is the first process, its argument the list of
  * arguments (binaries, without the program's name). From a thread that is no
@@ -75,10 +75,14 @@ struct weft_main_options {
  * Returns the exit status: 0 when app returns or exits with :ok or :normal, n
  * for an integer, else 1, with the reason on standard error. SIGINT and
  * SIGTERM end app with the reason :interrupt or :terminate, and the status is
- * 130 or 143, unless app asked for these signals (weft_os_signal_subscribe).
- * What else lives ends then as by weft_runtime_stop; when it does not within
- * .stop_timeout_ms, a weft_dump on standard error shows what, and the status is
- * as told all the same. */
+ * 130 or 143, unless app asked for these signals (weft_os_signal_subscribe) or
+ * traps exits and ends otherwise.
+ *
+ * The program then ends in order, as by weft_runtime_stop, .stop_timeout_ms after
+ * the signal or app's end at the latest. The last second of it (half, when that is
+ * less) is for what has to be killed, after a weft_dump on standard error that shows
+ * it; what cannot be killed is named, and the program ends all the same. SIGINT
+ * while it ends, after a SIGINT or a SIGTERM, ends the program at once. */
 #define weft_main(argc, argv, app, ...)                                   \
     WEFT_CALL_OPTIONS(weft_main_opt((argc), (argv), (app),                \
         WEFT_OPTIONS(weft_main_options, WEFT_MAIN_DEFAULTS, __VA_ARGS__)))
@@ -111,10 +115,18 @@ struct weft_runtime_stop_options {
 #define WEFT_RUNTIME_STOP_DEFAULTS \
     .size = sizeof(struct weft_runtime_stop_options), .timeout_ms = 5000
 
-/* End every process (with :shutdown, after half of the time with :kill), then
- * the threads. From a thread that is no process, which it blocks. 0; WEFT_ESTOPPED: none runs;
- * WEFT_ETIMEDOUT: something did not end (weft_runtime_error names it): the
- * runtime is still there, stop may be called again. */
+/* End every process, then the threads. From a thread that is no process, which it
+ * blocks.
+ *
+ * Processes end in order: who has a parent that lives is left to it (a supervisor
+ * ends its children, the last started first); the others are told :shutdown, and so
+ * are those that an end leaves behind. A server takes that as its parent's word, and
+ * ends by terminate also when it traps exits. The last second of the time, or half
+ * when that is less, is for those that live on: they are killed.
+ *
+ * 0; WEFT_ESTOPPED: none runs; WEFT_ETIMEDOUT: something did not end
+ * (weft_runtime_error names it): the runtime is still there, stop may be called
+ * again. */
 #define weft_runtime_stop(...)                                            \
     WEFT_CALL_OPTIONS(weft_runtime_stop_opt(                              \
         WEFT_OPTIONS(weft_runtime_stop_options, WEFT_RUNTIME_STOP_DEFAULTS, __VA_ARGS__)))

@@ -304,8 +304,10 @@ static void tell_unhandled(struct weft__proc *proc, struct weft__server *server,
 static bool is_parents_exit(struct weft__proc *proc, struct weft__server *server,
                             const struct weft__message *message)
 {
+    /* At the program's end the runtime stands for a parent that is gone, or never was. */
     return (message->block.flags & WEFT__IS_EXIT) != 0 && message->block.kind == WEFT__MESSAGE &&
-           server->has_parent && message->from == proc->parent.bits;
+           ((message->block.flags & WEFT__AT_STOP) != 0 ||
+            (server->has_parent && message->from == proc->parent.bits));
 }
 
 /* What nearly every call comes to: an answer, and nothing else. */

@@ -75,6 +75,7 @@ void weft__bond_each(struct weft__proc *proc, void (*visit)(struct weft__proc *p
 
 /* The frames below `frame` are left for good: take out the bonds in them. */
 void weft__bond_drop_frames(struct weft__proc *proc, void *frame);
+
 /* Copy the bond with that key, as seen from outside: through the kernel, by a copy
  * of the control block. false: none is to be seen. Of any process. */
 bool weft__bond_peek(const struct weft__proc *copy, uint64_t key, struct weft__bond *bond);

@@ -43,7 +43,9 @@ enum {
     WEFT__HAS_VALUE = 2,    /* TASK_END: root is the result; else the reason it ended with */
     WEFT__IS_EXIT = 4,      /* MESSAGE: an exit signal that was trapped */
     WEFT__IS_DOWN = 8,      /* DOWN, and the MESSAGE it becomes */
-    WEFT__NO_ANSWER = 16    /* REPLY: root is why there is none, and will be none */
+    WEFT__NO_ANSWER = 16,   /* REPLY: root is why there is none, and will be none */
+    WEFT__AT_STOP = 32      /* EXIT, and the MESSAGE it becomes: the program ends, and with it whoever
+                             * has no parent that would say so */
 };
 
 struct weft__message {

@@ -90,6 +90,7 @@ enum weft__state {
 #define WEFT__EVENT_TOKEN (UINT64_C(1) << 4)  /* weft__proc_unpark */
 #define WEFT__KILLED (UINT64_C(1) << 5)       /* will end: is_alive says no */
 #define WEFT__QUIET (UINT64_C(1) << 6)        /* killed on purpose by its owner: no report */
+#define WEFT__TOLD (UINT64_C(1) << 7)         /* that the program ends: once is enough */
 #define WEFT__SERIAL_SHIFT 8
 
 /* In an inbox: see above. No message has this address. */
@@ -346,6 +347,8 @@ static inline void weft__proc_back_from_user(struct weft__proc *proc)
 }
 /* A fatal signal is on its way that nothing can hold up: is_alive says no. */
 void weft__proc_mark_killed(struct weft__proc *proc, weft_pid pid);
+/* It is told that the program ends. */
+void weft__proc_mark_told(weft_pid pid);
 /* Its owner is about to kill it: nothing to report. A stale pid is no mistake. */
 void weft__proc_mark_quiet(weft_pid pid);
 

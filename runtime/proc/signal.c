@@ -193,6 +193,18 @@ void weft__signal_exit(struct weft__proc *proc, weft_pid to, weft_term reason)
         weft__proc_mark_killed(peer, to);
 }
 
+void weft__signal_stop(struct weft__proc *proc, weft_pid to, weft_term reason)
+{
+    struct weft__proc *peer = weft__proc_slot(to);
+    struct weft__message *message;
+
+    if (peer == NULL || !weft__proc_is_there(peer, to))
+        return;
+    message = exit_new(proc->pid, reason, false);
+    message->block.flags = WEFT__AT_STOP;
+    weft__message_send(peer, to, message);
+}
+
 void weft__signal_reply(struct weft__proc *proc, weft_pid to, uint64_t ref, weft_term answer)
 {
     struct weft__message *message = signal_new(WEFT__MESSAGE_REPLY, answer);
@@ -379,7 +391,7 @@ static void on_exit_signal(struct weft__proc *proc, struct weft__message *messag
     }
     if (proc->flags & WEFT__TRAPS) {
         message->block.kind = WEFT__MESSAGE;
-        message->block.flags = WEFT__IS_EXIT;
+        message->block.flags = (uint8_t)(WEFT__IS_EXIT | (message->block.flags & WEFT__AT_STOP));
         weft__mailbox_append(proc, message);
     } else if (reason.bits == WEFT_ATOM("normal").bits &&
                (by_link || message->from != proc->pid.bits)) {

@@ -26,6 +26,8 @@ void weft__signal_unlink(struct weft__proc *proc, weft_pid to);
 void weft__signal_monitor(struct weft__proc *proc, weft_pid to, uint64_t ref);
 void weft__signal_demonitor(struct weft__proc *proc, weft_pid to, uint64_t ref);
 void weft__signal_exit(struct weft__proc *proc, weft_pid to, weft_term reason);
+/* The same because the program ends: a server that traps takes it as its parent's. */
+void weft__signal_stop(struct weft__proc *proc, weft_pid to, weft_term reason);
 /* The root of the answer is the caller's term. */
 void weft__signal_reply(struct weft__proc *proc, weft_pid to, uint64_t ref, weft_term answer);
 

@@ -76,6 +76,14 @@ void weft__proc_mark_quiet(weft_pid pid)
         set_event(proc, weft__pid_serial(pid), WEFT__QUIET);
 }
 
+void weft__proc_mark_told(weft_pid pid)
+{
+    struct weft__proc *proc = weft__proc_slot(pid);
+
+    if (proc != NULL)
+        set_event(proc, weft__pid_serial(pid), WEFT__TOLD);
+}
+
 bool weft__proc_take_token(struct weft__proc *proc)
 {
     /* Relaxed look, then take: only the process clears it. */

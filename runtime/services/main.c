@@ -1,22 +1,37 @@
-/* main.c - weft_main: a program that is one weft application. */
+/* main.c - weft_main: a program that is one weft application.
+ *
+ *     the main thread                      the thread of signals (os_signal.c)
+ *     starts the app, waits for its end    SIGINT, SIGTERM: notes which, wakes the other;
+ *     told of a signal: tells the app        from now on a SIGINT ends the program at once
+ *     ends all processes (proc/stop.c)
+ *     reports what is overdue
+ *
+ * Neither needs a worker, so a program whose workers are all held ends as well.
+ */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/options.h"
+#include "proc/proc.h"
 #include "proc/runtime.h"
 #include "services/os_signal.h"
 #include "weft/error.h"
 #include "weft/info.h"
 #include "weft/runtime.h"
 
-struct program {
-    weft_fn *app;
-    weft_term args;
-};
+/* Of the one program that runs now; set before the signals are. */
+static struct {
+    weft_pid self;        /* the main thread's */
+    int64_t timeout_ms;
+    _Atomic int signo;    /* what asked it to end, or 0 */
+} ending;
 
 /* What ended the app: 0 and n are told by its result, a signal by its reason. */
 static int status_of(weft_term result, bool is_ok)
@@ -37,15 +52,67 @@ static int status_of(weft_term result, bool is_ok)
     return EXIT_FAILURE;
 }
 
-/* In the app's process, before the app: it is to end by Ctrl-C, in order. */
-static weft_term app_of_main(weft_term program)
-{
-    struct program *p = weft_to_pointer(program);
+/* -- being told to end -------------------------------------------------------------- */
 
-    weft__os_signal_exit(SIGINT, weft_self(), WEFT_ATOM("interrupt"));
-    weft__os_signal_exit(SIGTERM, weft_self(), WEFT_ATOM("terminate"));
-    return p->app(p->args);
+static bool is_asked(void)
+{
+    /* Acquire is not needed: nothing comes with it. */
+    return atomic_load_explicit(&ending.signo, memory_order_relaxed) != 0;
 }
+
+/* On the thread of signals. */
+static void ask(int signo)
+{
+    int nobody = 0;
+
+    /* Relaxed: the wake-up orders it. The first one counts. */
+    atomic_compare_exchange_strong_explicit(&ending.signo, &nobody, signo, memory_order_relaxed,
+                                            memory_order_relaxed);
+    weft__os_signal_is_last(SIGINT);
+    weft__proc_unpark(ending.self);
+}
+
+/* What is there that ends a program without being asked stays as it is. */
+static void take_signals(bool dump_on_quit)
+{
+    (void)weft__os_signal_act(SIGINT, ask);
+    (void)weft__os_signal_act(SIGTERM, ask);
+    if (dump_on_quit)
+        (void)weft_os_signal_dump(SIGQUIT);
+}
+
+static weft_atom reason_of(int signo)
+{
+    return signo == SIGINT ? WEFT_ATOM("interrupt") : WEFT_ATOM("terminate");
+}
+
+/* -- the end ------------------------------------------------------------------------------- */
+
+static void say_overdue(int64_t n)
+{
+    fprintf(stderr, "weft: %" PRId64 " process%s did not end in time and will be killed; the program ends "
+            "%" PRId64 " ms after it began to:\n", n, n == 1 ? "" : "es", ending.timeout_ms);
+    (void)weft_dump(STDERR_FILENO);
+}
+
+/* End all that lives, the app too if it is there still. *result: what it ended
+ * with; weft_none: it did not. */
+static int end_program(const struct weft__run *run, weft_term *result, bool *is_ok)
+{
+    int64_t begin_ns = weft__clock_ns();
+    int signo, code;
+
+    if (!weft__run_has_ended(run)) {
+        signo = atomic_load_explicit(&ending.signo, memory_order_relaxed);
+        weft__runtime_tell_end(run->pid, reason_of(signo));
+    }
+    code = weft__runtime_end_processes(begin_ns, ending.timeout_ms, say_overdue);
+    if (weft__run_has_ended(run))
+        *is_ok = weft__run_take(run, result);
+    return code;
+}
+
+/* -- the program ------------------------------------------------------------------------------ */
 
 /* A program may be started without standard input, output or error. The next
  * socket would get that number, and what the program prints would go there. The
@@ -57,38 +124,59 @@ static void fill_standard_fds(void)
             (void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
 }
 
+static weft_term list_of(int argc, char **argv)
+{
+    weft_term args = weft_empty_list;
+
+    for (int i = argc - 1; i > 0; i--)
+        args = weft_cons(weft_str(argv[i]), args);
+    return args;
+}
+
+/* With a runtime. The exit status. */
+static int run_program(weft_fn *app, weft_term args)
+{
+    struct weft__run run;
+    weft_term result = weft_none;
+    bool is_ok = false;
+    int status;
+
+    if (weft__run_begin(&run, app, args) != 0) {
+        fprintf(stderr, "%s\n", weft_runtime_error());
+        return EXIT_FAILURE;
+    }
+    (void)weft__run_wait(&run, is_asked);
+    if (end_program(&run, &result, &is_ok) != 0)
+        fprintf(stderr, "%s\n", weft_runtime_error());
+    status = weft_is_none(result) ? 128 + atomic_load_explicit(&ending.signo, memory_order_relaxed)
+                                  : status_of(result, is_ok);
+    return status;
+}
+
 int weft_main_opt(int argc, char **argv, weft_fn *app, const struct weft_main_options *given)
 {
     struct weft_main_options room = {WEFT_MAIN_DEFAULTS};
     const struct weft_main_options *options = weft__options(given, &room, sizeof room);
-    struct program program = {app, weft_empty_list};
-    weft_term result = weft_none;
-    int code, status;
+    int status;
 
     if (app == NULL) {
         fprintf(stderr, "weft_main: the function is NULL\n");
         return EXIT_FAILURE;
     }
+    if (options->stop_timeout_ms < 0) {
+        fprintf(stderr, "weft_main: .stop_timeout_ms is negative (%" PRId64 ")\n", options->stop_timeout_ms);
+        return EXIT_FAILURE;
+    }
     fill_standard_fds();
-    code = weft_runtime_start();
-    if (code != 0) {
+    if (weft_runtime_start() != 0) {
         fprintf(stderr, "%s\n", weft_runtime_error());
         return EXIT_FAILURE;
     }
-    if (options->dump_on_quit)
-        (void)weft_os_signal_dump(SIGQUIT); /* without it the program runs as well */
-    for (int i = argc - 1; i > 0; i--)
-        program.args = weft_cons(weft_str(argv[i]), program.args);
-    code = weft_runtime_run(app_of_main, weft_pointer(&program), &result);
-    if (code != 0 && code != WEFT_ECANCELED) {
-        fprintf(stderr, "%s\n", weft_runtime_error());
-        weft_runtime_stop();
-        return EXIT_FAILURE;
-    }
-    status = status_of(result, code == 0);
-    if (weft_runtime_stop(.timeout_ms = options->stop_timeout_ms) != 0) {
-        fprintf(stderr, "%s\n", weft_runtime_error());
-        (void)weft_dump(STDERR_FILENO);
-    }
+    ending.self = weft_self();
+    ending.timeout_ms = options->stop_timeout_ms;
+    atomic_store_explicit(&ending.signo, 0, memory_order_relaxed);
+    take_signals(options->dump_on_quit);
+    status = run_program(app, list_of(argc, argv));
+    (void)weft_runtime_stop(.timeout_ms = 0); /* what could not be ended was named */
     return status;
 }

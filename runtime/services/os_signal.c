@@ -9,9 +9,9 @@
  *               subscription: has the list of who wants what, watches them,
  *               tells them, and sets and restores the dispositions
  *
- * Signals that dump (weft_os_signal_dump) are the watcher's alone: no process
- * runs for it, so it works while every worker is held. Who subscribes to such a
- * signal has it meanwhile.
+ * What is done at a signal without a process (a dump, the begin of the program's
+ * end) the watcher does by itself, so it works while every worker is held. Who
+ * subscribes to such a signal has it meanwhile.
  *
  * All requests and endings come to the keeper as messages, one after the other,
  * so the list needs no lock. What a keeper set it restores when it ends,
@@ -54,7 +54,7 @@
 
 #define A(name) WEFT_ATOM(#name)
 #define KEEPER WEFT_ATOM("weft.os_signals")
-#define DUMPER UINT64_C(1)      /* no pid: set by weft_os_signal_dump */
+#define WATCHER UINT64_C(1)     /* no pid: the watcher acts on it */
 #define N_SIGNALS 32            /* the classic ones, 1 to 31 */
 #define WATCHER_STACK (256 * 1024)
 #define TRIES 100               /* to find a keeper that is not about to end */
@@ -135,7 +135,8 @@ static struct {
     /* By handlers. */
     _Atomic uint32_t pending;  /* bit n: signal n came */
     /* By who sets dispositions, under the lock; read by the watcher. */
-    _Atomic uint32_t dumps;    /* bit n: signal n is to dump, and nobody is subscribed */
+    _Atomic uint32_t acted_on; /* bit n: the watcher acts on signal n, and nobody is subscribed */
+    _Atomic uint32_t last;     /* bit n: signal n ends the program at once, if acted_on */
     _Atomic int n_inside;      /* handlers between their first and last step */
     /* By the keeper and stop; read by handlers. */
     _Atomic int wake_fd;       /* an eventfd, or -1 */
@@ -143,14 +144,31 @@ static struct {
     /* Under the lock. */
     pthread_mutex_t lock;      /* never held while parked */
     bool has_watcher;
-    uint32_t dumps_asked;      /* bit n: signal n is to dump when nobody is subscribed */
     _Atomic bool is_over;      /* the watcher is to end */
     pthread_t watcher;
     struct {
-        uint64_t keeper;       /* pid bits of who set it, or DUMPER; 0: not set */
+        uint64_t keeper;       /* pid bits of who set it, or WATCHER; 0: not set */
         struct sigaction before;
+        bool acts;             /* the watcher does, when nobody is subscribed */
+        _Atomic(weft__os_signal_fn *) act; /* what it does; read by the watcher */
     } set[N_SIGNALS];
 } os = {.wake_fd = -1, .lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* Relaxed: who sets them has seen a signal before. */
+static bool is_the_last(int signo)
+{
+    return (atomic_load_explicit(&os.last, memory_order_relaxed) &
+            atomic_load_explicit(&os.acted_on, memory_order_relaxed)) >> signo & 1;
+}
+
+_Noreturn static void end_at_once(int signo)
+{
+    static const char text[] = "weft: a signal again: the program ends at once\n";
+
+    if (write(STDERR_FILENO, text, sizeof text - 1) < 0)
+        (void)text; /* nobody is there to read it */
+    _exit(128 + signo);
+}
 
 static void on_signal(int signo)
 {
@@ -159,6 +177,8 @@ static void on_signal(int signo)
     /* Relaxed: set before any handler was. */
     if (getpid() != atomic_load_explicit(&os.owner, memory_order_relaxed))
         return;
+    if (is_the_last(signo))
+        end_at_once(signo);
     atomic_fetch_add(&os.n_inside, 1);
     fd = atomic_load(&os.wake_fd);
     if (fd >= 0) {
@@ -175,14 +195,15 @@ static void on_signal(int signo)
 }
 
 /* Do what no process is needed for; the signals that are left. */
-static uint32_t dump_at(uint32_t signals)
+static uint32_t act_on(uint32_t signals)
 {
-    /* Acquire, with the release of who set it: the handler is there. */
-    uint32_t dumps = atomic_load_explicit(&os.dumps, memory_order_acquire);
+    /* Acquire, with the release of who set it: the function is there. */
+    uint32_t own = signals & atomic_load_explicit(&os.acted_on, memory_order_acquire);
 
-    if (signals & dumps)
-        (void)weft_dump(STDERR_FILENO);
-    return signals & ~dumps;
+    for (int signo = 1; signo < N_SIGNALS; signo++)
+        if (own >> signo & 1)
+            atomic_load_explicit(&os.set[signo].act, memory_order_relaxed)(signo);
+    return signals & ~own;
 }
 
 /* Tell the keeper what came. */
@@ -208,7 +229,7 @@ static void *watch(void *arg)
             return NULL;
         if (atomic_load(&os.is_over))
             return NULL;
-        tell_keeper(dump_at(atomic_exchange_explicit(&os.pending, 0, memory_order_acquire)));
+        tell_keeper(act_on(atomic_exchange_explicit(&os.pending, 0, memory_order_acquire)));
     }
 }
 
@@ -255,16 +276,16 @@ static int watcher_start_locked(void)
     return 0;
 }
 
-/* Is it the dumper's from now on? Lock held. */
-static void note_dump_locked(int signo, bool dumps)
+/* Is it the watcher's from now on? Lock held. */
+static void note_watcher_locked(int signo, bool is_its)
 {
     uint32_t bit = UINT32_C(1) << signo;
 
     /* Release, with the watcher's acquire. */
-    if (dumps)
-        atomic_fetch_or_explicit(&os.dumps, bit, memory_order_release);
+    if (is_its)
+        atomic_fetch_or_explicit(&os.acted_on, bit, memory_order_release);
     else
-        atomic_fetch_and_explicit(&os.dumps, ~bit, memory_order_release);
+        atomic_fetch_and_explicit(&os.acted_on, ~bit, memory_order_release);
 }
 
 static int set_locked(int signo, uint64_t keeper)
@@ -278,7 +299,7 @@ static int set_locked(int signo, uint64_t keeper)
     if (os.set[signo].keeper == 0 && sigaction(signo, &action, &os.set[signo].before) != 0)
         return -errno;
     os.set[signo].keeper = keeper;
-    note_dump_locked(signo, keeper == DUMPER);
+    note_watcher_locked(signo, keeper == WATCHER);
     return 0;
 }
 
@@ -288,9 +309,9 @@ static void restore_locked(int signo)
 
     if (os.set[signo].keeper == 0)
         return;
-    if (os.dumps_asked >> signo & 1) {
-        os.set[signo].keeper = DUMPER;
-        note_dump_locked(signo, true);
+    if (os.set[signo].acts) {
+        os.set[signo].keeper = WATCHER;
+        note_watcher_locked(signo, true);
         return;
     }
     os.set[signo].keeper = 0;
@@ -307,6 +328,14 @@ static void restore_all_locked(uint64_t keeper)
             restore_locked(signo);
 }
 
+/* The watcher may be about to call it: the function stays where it was. */
+static void forget_act_locked(int signo)
+{
+    note_watcher_locked(signo, false);
+    atomic_fetch_and_explicit(&os.last, ~(UINT32_C(1) << signo), memory_order_relaxed);
+    os.set[signo].acts = false;
+}
+
 void weft__os_signals_stop(void)
 {
     uint64_t one = 1;
@@ -314,8 +343,8 @@ void weft__os_signals_stop(void)
 
     pthread_mutex_lock(&os.lock);
     if (os.has_watcher && atomic_load_explicit(&os.owner, memory_order_relaxed) == getpid()) {
-        os.dumps_asked = 0;
-        atomic_store_explicit(&os.dumps, 0, memory_order_release);
+        for (int signo = 1; signo < N_SIGNALS; signo++)
+            forget_act_locked(signo);
         restore_all_locked(0);
         fd = atomic_exchange(&os.wake_fd, -1);
         while (atomic_load(&os.n_inside) > 0)
@@ -344,7 +373,6 @@ struct entry {
     weft_pid pid;
     weft_ref monitor;
     int signo;
-    weft_term reason; /* kept: an exit signal if nobody wants messages; weft_none: a message */
 };
 
 struct keeper {
@@ -362,39 +390,31 @@ static void keeper_ends(void *arg)
     pthread_mutex_unlock(&os.lock);
 }
 
-static struct entry *entry_find(struct keeper *keeper, weft_pid pid, int signo, bool is_exit)
+static struct entry *entry_find(struct keeper *keeper, weft_pid pid, int signo)
 {
     for (size_t i = 0; i < keeper->n_entries; i++) {
         struct entry *entry = &keeper->entries[i];
 
-        if (weft_eq(entry->pid, pid) && entry->signo == signo && !weft_is_none(entry->reason) == is_exit)
+        if (weft_eq(entry->pid, pid) && entry->signo == signo)
             return entry;
     }
     return NULL;
 }
 
-static bool is_wanted(const struct keeper *keeper, int signo, bool by_message)
+static bool is_wanted(const struct keeper *keeper, int signo)
 {
     for (size_t i = 0; i < keeper->n_entries; i++)
-        if (keeper->entries[i].signo == signo && (!by_message || weft_is_none(keeper->entries[i].reason)))
+        if (keeper->entries[i].signo == signo)
             return true;
     return false;
 }
 
-/* reason: weft_none for messages. */
-static int entry_add(struct keeper *keeper, weft_pid pid, int signo, weft_term reason)
+static int entry_add(struct keeper *keeper, weft_pid pid, int signo)
 {
-    bool is_exit = !weft_is_none(reason);
-    struct entry *entry = entry_find(keeper, pid, signo, is_exit);
     int failed;
 
-    if (entry != NULL && !is_exit)
+    if (entry_find(keeper, pid, signo) != NULL)
         return 0;
-    if (entry != NULL) {
-        weft_drop(entry->reason);
-        entry->reason = weft_keep(reason);
-        return 0;
-    }
     pthread_mutex_lock(&os.lock);
     failed = set_locked(signo, weft_self().bits);
     pthread_mutex_unlock(&os.lock);
@@ -404,9 +424,7 @@ static int entry_add(struct keeper *keeper, weft_pid pid, int signo, weft_term r
         keeper->room = keeper->room > 0 ? 2 * keeper->room : 8;
         keeper->entries = weft_realloc(keeper->entries, keeper->room * sizeof *keeper->entries);
     }
-    keeper->entries[keeper->n_entries++] = (struct entry){
-        .pid = pid, .monitor = weft_monitor(pid), .signo = signo, .reason = is_exit ? weft_keep(reason) : weft_none,
-    };
+    keeper->entries[keeper->n_entries++] = (struct entry){.pid = pid, .monitor = weft_monitor(pid), .signo = signo};
     return 0;
 }
 
@@ -414,9 +432,8 @@ static void entry_remove(struct keeper *keeper, struct entry *entry)
 {
     int signo = entry->signo;
 
-    weft_drop(entry->reason);
     *entry = keeper->entries[--keeper->n_entries];
-    if (is_wanted(keeper, signo, false))
+    if (is_wanted(keeper, signo))
         return;
     pthread_mutex_lock(&os.lock);
     restore_locked(signo);
@@ -425,7 +442,7 @@ static void entry_remove(struct keeper *keeper, struct entry *entry)
 
 static int unsubscribe(struct keeper *keeper, weft_pid pid, int signo)
 {
-    struct entry *entry = entry_find(keeper, pid, signo, false);
+    struct entry *entry = entry_find(keeper, pid, signo);
 
     if (entry == NULL)
         return WEFT_ENOENT;
@@ -447,25 +464,17 @@ static void forget_monitor(struct keeper *keeper, weft_ref monitor)
 static void deliver(struct keeper *keeper, int signo)
 {
     weft_term message = weft_tuple(A(signal), weft_os_signal_name(signo));
-    bool by_message = is_wanted(keeper, signo, true);
 
-    for (size_t i = 0; i < keeper->n_entries; i++) {
-        struct entry *entry = &keeper->entries[i];
-
-        if (entry->signo != signo)
-            continue;
-        if (weft_is_none(entry->reason))
-            weft_send(entry->pid, message);
-        else if (!by_message)
-            weft_exit_signal(entry->pid, entry->reason);
-    }
+    for (size_t i = 0; i < keeper->n_entries; i++)
+        if (keeper->entries[i].signo == signo)
+            weft_send(keeper->entries[i].pid, message);
 }
 
-/* The keeper's callback. Requests are {op, ref, from, pid, signo, reason}. */
+/* The keeper's callback. Requests are {op, ref, from, signo}. */
 static bool keep(void *state, weft_term message)
 {
     struct keeper *keeper = state;
-    weft_term op, ref, from, pid, reason;
+    weft_term op, ref, from;
     int64_t signo;
     int code;
 
@@ -478,13 +487,11 @@ static bool keep(void *state, weft_term message)
             deliver(keeper, (int)signo);
     } else if (weft_match(message, weft_tuple(A(DOWN), weft_bind(&ref), weft_any, weft_any, weft_any))) {
         forget_monitor(keeper, ref);
-    } else if (weft_match(message, weft_tuple(weft_bind(&op), weft_bind(&ref), weft_bind_pid(&from), weft_bind_pid(&pid),
-                                              weft_bind_int(&signo), weft_bind(&reason))) &&
+    } else if (weft_match(message, weft_tuple(weft_bind(&op), weft_bind(&ref), weft_bind_pid(&from),
+                                              weft_bind_int(&signo))) &&
                is_accepted((int)signo)) {
-        if (weft_eq(op, A(unsubscribe)))
-            code = unsubscribe(keeper, pid, (int)signo);
-        else
-            code = entry_add(keeper, pid, (int)signo, weft_eq(op, A(exit)) ? reason : weft_none);
+        code = weft_eq(op, A(unsubscribe)) ? unsubscribe(keeper, from, (int)signo)
+                                           : entry_add(keeper, from, (int)signo);
         weft_send(from, weft_tuple(A(done), ref, A(process), weft_self(), weft_int(code)));
     }
     return true;
@@ -509,12 +516,12 @@ static weft_pid keeper_find(void)
 }
 
 /* One request: true and *code, or false when the keeper ended before it answered. */
-static bool ask(weft_pid keeper, weft_atom op, weft_pid pid, int signo, weft_term reason, int *code)
+static bool ask(weft_pid keeper, weft_atom op, int signo, int *code)
 {
     weft_ref ref = weft_monitor(keeper);
     weft_term tag, value;
 
-    weft_send(keeper, weft_tuple(op, ref, weft_self(), pid, weft_int(signo), reason));
+    weft_send(keeper, weft_tuple(op, ref, weft_self(), weft_int(signo)));
     /* The answer has the shape of a DOWN: either of them ends the wait. */
     weft_receive(weft_tuple(weft_bind(&tag), ref, weft_any, weft_any, weft_bind(&value)), WEFT_INFINITY, NULL);
     if (weft_eq(tag, A(DOWN)))
@@ -524,7 +531,7 @@ static bool ask(weft_pid keeper, weft_atom op, weft_pid pid, int signo, weft_ter
     return true;
 }
 
-static int request(weft_atom op, weft_pid pid, int signo, weft_term reason)
+static int request(weft_atom op, int signo)
 {
     int code;
 
@@ -534,7 +541,7 @@ static int request(weft_atom op, weft_pid pid, int signo, weft_term reason)
         WEFT_SCOPE;
         weft_pid keeper = keeper_find();
 
-        if (!weft_is_none(keeper) && ask(keeper, op, pid, signo, reason, &code))
+        if (!weft_is_none(keeper) && ask(keeper, op, signo, &code))
             return code;
         weft_yield();
     }
@@ -546,7 +553,7 @@ int weft_os_signal_subscribe(int signo)
     const char *words;
     int refused = refusal(signo, &words);
 
-    return refused ? refused : request(A(subscribe), weft_self(), signo, A(nil));
+    return refused ? refused : request(A(subscribe), signo);
 }
 
 int weft_os_signal_unsubscribe(int signo)
@@ -554,20 +561,12 @@ int weft_os_signal_unsubscribe(int signo)
     const char *words;
     int refused = refusal(signo, &words);
 
-    return refused ? refused : request(A(unsubscribe), weft_self(), signo, A(nil));
+    return refused ? refused : request(A(unsubscribe), signo);
 }
 
-int weft__os_signal_exit(int signo, weft_pid to, weft_term reason)
-{
-    const char *words;
-    int refused = refusal(signo, &words);
+/* -- what the watcher does --------------------------------------------------------------- */
 
-    return refused ? refused : request(A(exit), to, signo, reason);
-}
-
-/* -- signals that dump ------------------------------------------------------------------ */
-
-int weft_os_signal_dump(int signo)
+int weft__os_signal_act(int signo, weft__os_signal_fn *act)
 {
     const char *words;
     int failed = refusal(signo, &words);
@@ -577,10 +576,26 @@ int weft_os_signal_dump(int signo)
     if (weft__runtime() == NULL)
         return weft__runtime_missing();
     pthread_mutex_lock(&os.lock);
+    atomic_store_explicit(&os.set[signo].act, act, memory_order_relaxed);
     if (os.set[signo].keeper == 0)
-        failed = set_locked(signo, DUMPER);
-    if (!failed)
-        os.dumps_asked |= UINT32_C(1) << signo;
+        failed = set_locked(signo, WATCHER);
+    os.set[signo].acts = !failed;
     pthread_mutex_unlock(&os.lock);
     return failed;
+}
+
+void weft__os_signal_is_last(int signo)
+{
+    atomic_fetch_or_explicit(&os.last, UINT32_C(1) << signo, memory_order_relaxed);
+}
+
+static void dump(int signo)
+{
+    (void)signo;
+    (void)weft_dump(STDERR_FILENO);
+}
+
+int weft_os_signal_dump(int signo)
+{
+    return weft__os_signal_act(signo, dump);
 }

@@ -47,7 +47,7 @@ check() {
   fi
 }
 
-listed=("^$process +waiting .* outer \"looked at\"$" '^#PID<.* waiting .* handles$' '^#PID<.* waiting .* app_of_main$')
+listed=("^$process +waiting .* outer \"looked at\"$" '^#PID<.* waiting .* handles$' '^#PID<.* waiting .* app$')
 walked=('^#[0-9]+ +0x[0-9a-f]+ in inner at .*:[0-9]+$' '^#[0-9]+ +0x[0-9a-f]+ in outer at ')
 
 live=$(look 'weft procs' "weft bt $process" -- -p "$pid")

@@ -72,10 +72,10 @@ static weft_term app_quits(weft_term args)
     check_int(pipe(fds), 0);
     dup2(fds[1], STDERR_FILENO);
     kill(getpid(), SIGQUIT);
-    while (strstr(text, " app_of_main: ") == NULL && n + 1 < sizeof text &&
+    while (strstr(text, " app_quits: ") == NULL && n + 1 < sizeof text &&
            (more = read(fds[0], text + n, sizeof text - 1 - n)) > 0)
         text[n += (size_t)more] = 0;
-    check_has(text, " app_of_main: ");
+    check_has(text, " app_quits: ");
     return A(ok);
 }
 

@@ -349,32 +349,67 @@ TEST(without_a_runtime_nothing_can_be_subscribed_to)
     weft__os_signals_stop();
 }
 
-/* -- exits in place of messages ---------------------------------------------------------------- */
+/* -- acts in place of messages ------------------------------------------------------------------ */
 
-PROCESS_TEST(a_signal_nobody_wants_can_end_a_process)
+static _Atomic int n_acts;
+static _Atomic uint64_t acts_for; /* pid bits */
+
+static void wakes_a_process(int signo)
 {
-    weft_pid puppet = puppet_start();
-    weft_ref down = weft_monitor(puppet);
-
-    check_int(weft__os_signal_exit(SIGTERM, puppet, A(terminate)), 0);
-    check_int(weft__os_signal_exit(SIGINT, puppet, weft_tuple(A(interrupt), weft_str("by hand"))), 0);
-    raise_here(SIGINT);
-    check_str(weft_inspect(await_down(down)), "{:interrupt, \"by hand\"}");
+    atomic_fetch_add(&n_acts, 1);
+    weft_try_send(weft__term(atomic_load(&acts_for)), weft_tuple(A(act), weft_int(signo)));
 }
 
-PROCESS_TEST(a_subscriber_keeps_a_signal_from_ending_a_process)
+PROCESS_TEST(a_signal_that_nobody_wants_can_be_acted_on_without_a_process)
 {
-    weft_pid puppet = puppet_start();
-    weft_ref down = weft_monitor(puppet);
+    atomic_store(&acts_for, weft_self().bits);
+    check_int(weft__os_signal_act(SIGTERM, wakes_a_process), 0);
+    check_int(weft__os_signal_act(SIGKILL, wakes_a_process), WEFT_EPERM);
+    raise_here(SIGTERM);
+    expect_message(weft_tuple(A(act), weft_int(SIGTERM)));
+    check_int(atomic_load(&n_acts), 1);
+}
 
-    check_int(weft__os_signal_exit(SIGTERM, puppet, A(terminate)), 0);
+PROCESS_TEST(a_subscriber_has_a_signal_that_is_acted_on_meanwhile)
+{
+    atomic_store(&acts_for, weft_self().bits);
+    check_int(weft__os_signal_act(SIGTERM, wakes_a_process), 0);
     check_int(weft_os_signal_subscribe(SIGTERM), 0);
     raise_here(SIGTERM);
     expect_message(signal_of(SIGTERM));
-    check(weft_is_alive(puppet));
+    check_int(atomic_load(&n_acts), 0);
     check_int(weft_os_signal_unsubscribe(SIGTERM), 0);
     raise_here(SIGTERM);
-    check_term(await_down(down), A(terminate));
+    expect_message(weft_tuple(A(act), weft_int(SIGTERM)));
+}
+
+static weft_term makes_it_the_last(weft_term arg)
+{
+    check_int(weft__os_signal_act(SIGTERM, wakes_a_process), 0);
+    weft__os_signal_is_last(SIGTERM);
+    check_int(weft_os_signal_subscribe(SIGTERM), 0);
+    raise_here(SIGTERM);
+    expect_message(signal_of(SIGTERM)); /* it is the subscriber's */
+    check_int(weft_os_signal_unsubscribe(SIGTERM), 0);
+    raise_here(SIGTERM);
+    weft_receive(A(never), WEFT_INFINITY, NULL);
+    return arg;
+}
+
+static void ends_by_its_last_signal(void *arg)
+{
+    (void)arg;
+    run_in_runtime(makes_it_the_last, .workers = 1);
+}
+
+TEST(the_last_signal_ends_the_program_at_once)
+{
+    struct tap_outcome outcome;
+
+    tap_run(ends_by_its_last_signal, NULL, 0, &outcome);
+    check(WIFEXITED(outcome.status));
+    check_int(WEXITSTATUS(outcome.status), 128 + SIGTERM);
+    check_has(outcome.output, "ends at once");
 }
 
 /* -- fork, storms --------------------------------------------------------------------------------- */
