@@ -111,7 +111,7 @@ WEFT_API weft_pid weft_self(void);
 
 /* Send a message.
  *
- *   to       a pid, an alias, or a registered name (an atom)
+ *   to       a pid, an alias, or a name: a registered atom or weft_via(registry, key)
  *   message  copied; large binaries and native objects are shared
  *
  * Where:    in a process. Never switches, never waits for the receiver.
@@ -246,8 +246,8 @@ struct weft_monitor_options {
     .size = sizeof(struct weft_monitor_options), .alias = WEFT_ALIAS_NONE, .tag = {0}
 
 /* Hear once when the target ends: {:DOWN, ref, :process, pid, reason}; a name
- * is resolved now, and its DOWN carries the name. Nobody there: :noproc. In a
- * process. Never switches. PROC-30 to PROC-34. */
+ * is resolved now, and its DOWN carries the name, if that is an atom. Nobody there:
+ * :noproc. In a process. Never switches. PROC-30 to PROC-34. */
 #define weft_monitor(target, ...)                                         \
     WEFT_CALL_OPTIONS(weft_monitor_opt((target),                          \
         WEFT_OPTIONS(weft_monitor_options, WEFT_MONITOR_DEFAULTS, __VA_ARGS__)))

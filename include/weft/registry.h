@@ -172,11 +172,49 @@ WEFT_API weft_pid weft_registry_await(weft_atom registry, weft_term key, int64_t
 /* The same, reporting: weft_none when nobody came in time. May park. */
 WEFT_API weft_pid weft_registry_try_await(weft_atom registry, weft_term key, int64_t timeout_ms);
 
+struct weft_registry_dispatch_options {
+    WEFT_OPTION(size_t, size, sizeof(weft_registry_dispatch_options));
+    WEFT_OPTION(bool, parallel, false);
+};
+#define WEFT_REGISTRY_DISPATCH_DEFAULTS .size = sizeof(struct weft_registry_dispatch_options), .parallel = false
+
 /* Call fn([{pid, value}], arg) in the caller, once for each partition that has entries
- * of the key: at most once, unless the registry is WEFT_DUPLICATE. May park, if fn
- * does. REG-36, REG-37. */
-WEFT_API void weft_registry_dispatch(weft_atom registry, weft_term key,
-                                     void (*fn)(weft_term entries, void *arg), void *arg);
+ * of the key: at most once, unless the registry is WEFT_DUPLICATE.
+ *
+ *   .parallel   in a WEFT_DUPLICATE registry of several partitions these calls are made
+ *               at once, each in a process of its own, linked to the caller. What arg
+ *               points to is shared by them, and must outlive a caller that is killed
+ *
+ * Where:    in a process. May park.
+ * Returns:  when all calls have. A crash in one ends the caller with its reason.
+ * Meaning:  REG-36 to REG-38. */
+#define weft_registry_dispatch(registry, key, fn, arg, ...)               \
+    WEFT_CALL_OPTIONS(weft_registry_dispatch_opt((registry), (key), (fn), (arg), \
+        WEFT_OPTIONS(weft_registry_dispatch_options, WEFT_REGISTRY_DISPATCH_DEFAULTS, __VA_ARGS__)))
+WEFT_API void weft_registry_dispatch_opt(weft_atom registry, weft_term key,
+                                         void (*fn)(weft_term entries, void *arg), void *arg,
+                                         const struct weft_registry_dispatch_options *options);
+
+/* -- locks -------------------------------------------------------------------------------------
+ *
+ * Each key is a lock of its own, which has nothing to do with entries of that key. Who
+ * waits is served in the order of coming, however those before it end. A lock is kept
+ * where its registry's name is: it outlives a restart of the registry. */
+
+/* Run fn(arg) while the caller holds the lock of a key.
+ *
+ * Where:    in a process. May park, until all that came before have let go.
+ * Returns:  what fn does. The lock is released then, as when fn exits, or the caller
+ *           ends in any way.
+ * Exits:    {:badarg, text}   the caller holds that lock already
+ * Meaning:  REG-48 to REG-52. */
+WEFT_API weft_term weft_registry_lock(weft_atom registry, weft_term key, weft_term (*fn)(void *arg), void *arg);
+
+/* The same, for who waits no longer than that (0: not at all). false: the time is
+ * over; fn was not called and nobody will grant the lock to the caller any more.
+ * *result may be NULL. May park. */
+WEFT_API bool weft_registry_try_lock(weft_atom registry, weft_term key, int64_t timeout_ms,
+                                     weft_term (*fn)(void *arg), void *arg, weft_term *result);
 
 /* -- metadata: each never switches ------------------------------------------------------------ */
 

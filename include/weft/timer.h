@@ -20,7 +20,8 @@ struct weft_timer_options {
 
 /* Send a message later.
  *
- *   dest     a pid; or a name (an atom), looked up when the time has come
+ *   dest     a pid; or a name, an atom or weft_via(registry, key), looked up when
+ *            the time has come
  *   message  copied now; large binaries and native objects are shared
  *   ms       from now; with .abs the moment itself, which may be past: the
  *            message is sent at once then

@@ -32,23 +32,38 @@ bool weft__is_name(weft_term name)
                               : is_via(name);
 }
 
-/* Of a via name: what it stands for; false: it can stand for nothing. */
-static bool via_find(const char *call, const weft_term *part, weft_pid *pid, weft_term *mistake)
+/* What proc/name.h asks of us. */
+static int via_whereis(weft_term via, weft_pid *pid)
 {
-    weft_term name, key;
+    const weft_term *part = weft__box_terms(via);
+    int code;
 
     *pid = weft_none;
-    if (weft_eq(part[1], WEFT__PARTITIONS) && weft_match(part[2], weft_tuple(weft_bind(&name), weft_bind(&key)))) {
-        if (weft__partition_find(name, key, pid) != WEFT_ERANGE)
-            return true;
-        *mistake = weft__task_mistake(call, "the partition supervisor %s has zero partitions", weft_inspect(name));
-        return false;
-    }
-    if (weft__via == NULL || weft__via->whereis(part[1], part[2], pid) != WEFT_ENOTSUP)
-        return true;
-    *mistake = weft__task_mistake(call, "not supported by registry %s: its keys are duplicate, and a name has a unique one",
-                                  weft_inspect(part[1]));
-    return false;
+    if (!weft_eq(part[1], WEFT__PARTITIONS))
+        return weft__via != NULL ? weft__via->whereis(part[1], part[2], pid) : 0;
+    if (!weft_is_tuple(part[2]) || weft_tuple_size(part[2]) != 2)
+        return 0;
+    code = weft__partition_find(weft_tuple_at(part[2], 0), weft_tuple_at(part[2], 1), pid);
+    return code == WEFT_ERANGE ? code : 0;
+}
+
+__attribute__((constructor)) static void find_vias(void)
+{
+    weft__name_via = via_whereis;
+}
+
+/* Of a via name: what it stands for; false: it can stand for nothing. */
+static bool via_find(const char *call, weft_term via, weft_pid *pid, weft_term *mistake)
+{
+    int code = via_whereis(via, pid);
+
+    if (code == WEFT_ERANGE)
+        *mistake = weft__task_mistake(call, "the partition supervisor %s has zero partitions",
+                                      weft_inspect(weft_tuple_at(weft_tuple_at(via, 2), 0)));
+    if (code == WEFT_ENOTSUP)
+        *mistake = weft__task_mistake(call, "not supported by registry %s: its keys are duplicate, and a name has a unique one",
+                                      weft_inspect(weft_tuple_at(via, 1)));
+    return code == 0;
 }
 
 bool weft__server_find(const char *call, weft_server server, weft_pid *pid, weft_term *mistake)
@@ -64,7 +79,7 @@ bool weft__server_find(const char *call, weft_server server, weft_pid *pid, weft
         return true;
     }
     if (is_via(server))
-        return via_find(call, weft__box_terms(server), pid, mistake);
+        return via_find(call, server, pid, mistake);
     weft_inspect_to(text, sizeof text, server);
     *mistake = weft__task_mistake(call, "%s names no server: a pid, a registered atom or "
                                   "weft_via(registry, key) does", text);

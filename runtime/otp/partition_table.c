@@ -106,11 +106,13 @@ static uint64_t number_of(weft_term key)
 
 int weft__partition_find(weft_server name, weft_term key, weft_pid *pid)
 {
-    weft_pid supervisor = weft_gen_server_whereis(name);
     struct weft__partition_table *table;
+    weft_pid supervisor = name;
     uint64_t found;
     int64_t n;
 
+    if (!weft_is_pid(name) && weft__name_find(name, &supervisor) != 0)
+        return WEFT_ENOPROC;
     table = weft_is_pid(supervisor) ? weft__partition_table_of(supervisor) : NULL;
     if (table == NULL)
         return WEFT_ENOPROC;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/assert.h"
+#include "base/code.h"
 #include "otp/call.h"
 #include "proc/runtime.h"
 #include "services/holding.h"
@@ -268,7 +269,7 @@ static int register_self(const char *call, weft_atom name, weft_term key, weft_t
         code = add(tie, record, who);
     } while (code == WEFT_ENOPROC);
     if (code == 0) {
-        weft__registry_wake(name, hash, key);
+        weft__registry_wake(name, &hash);
         *who = tie->process;
         if (tie->part->n_listeners > 0)
             tell_listeners(tie->part->listeners, tie->part->n_listeners,
@@ -292,21 +293,30 @@ int weft_registry_register(weft_atom registry, weft_term key, weft_term value, w
 
 /* -- as a name -------------------------------------------------------------------------------- */
 
-static int via_whereis(weft_term name, weft_term key, weft_pid *pid)
+int weft__registry_whereis(weft_term name, uint64_t hash, weft_term key, weft_pid *pid)
 {
     struct weft__epoch *epoch = weft__registry_need_epoch();
     const struct weft__registry *registry;
-    uint64_t hash = weft_hash(key);
-    bool is_unique;
+    int code = 0;
 
     *pid = weft_none;
     weft__epoch_begin(epoch);
     registry = weft__registry_find(name);
-    is_unique = registry == NULL || registry->keys == WEFT_UNIQUE;
-    if (registry != NULL && is_unique)
+    if (registry == NULL)
+        code = WEFT_ENOENT;
+    else if (registry->keys != WEFT_UNIQUE)
+        code = WEFT_ENOTSUP;
+    else
         *pid = holder_of(weft__registry_part(registry, hash, weft_none), hash, key);
     weft__epoch_end(epoch);
-    return is_unique ? 0 : WEFT_ENOTSUP;
+    return code;
+}
+
+static int via_whereis(weft_term name, weft_term key, weft_pid *pid)
+{
+    int code = weft__registry_whereis(name, weft_hash(key), key, pid);
+
+    return code == WEFT_ENOENT ? 0 : code;
 }
 
 /* Is there such a registry, and of what keys? 0 or a code. */
@@ -443,8 +453,9 @@ static struct weft__record *replace_own(struct weft__tie *tie, struct weft__reco
     return there;
 }
 
-int weft_registry_update_value(weft_atom registry, weft_term key, weft_term (*fn)(weft_term value, void *arg),
-                               void *arg, weft_term *before, weft_term *after)
+WEFT__GATE int weft_registry_update_value(weft_atom registry, weft_term key,
+                                          weft_term (*fn)(weft_term value, void *arg), void *arg,
+                                          weft_term *before, weft_term *after)
 {
     struct weft__proc *proc = weft__proc_need_parkable(UPDATE);
     uint64_t hash = weft_hash(key);

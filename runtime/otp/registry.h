@@ -65,7 +65,16 @@ static inline void weft__registry_parts_of(const struct weft__registry *registry
 /* Alive, as weft_is_alive without looking at one's own signals. Never switches. */
 bool weft__registry_is_live(weft_pid pid);
 
-/* Somebody may wait for a key that was just registered (registry_await.c). */
-void weft__registry_wake(weft_atom registry, uint64_t hash, weft_term key);
+/* A list of {pid, value} of a key, in the caller's scope: of that partition, or -1: of all.
+ * Exits for an unknown registry. Never switches. */
+weft_term weft__registry_entries(const char *call, weft_atom registry, weft_term key, int64_t part);
+
+/* Who has a unique key, alive, or weft_none: 0; WEFT_ENOENT: no such registry; WEFT_ENOTSUP:
+ * its keys are duplicate. From anywhere. Never switches. */
+int weft__registry_whereis(weft_term name, uint64_t hash, weft_term key, weft_pid *pid);
+
+/* Somebody may wait for a key of that hash, which was just registered; with NULL: the
+ * registry ends, which concerns whoever waits for a key of it (registry_await.c). */
+void weft__registry_wake(weft_atom registry, const uint64_t *hash);
 
 #endif

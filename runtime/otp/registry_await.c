@@ -3,7 +3,8 @@
  * No lost wake-up. Who waits: (1) is in the list, counted, (2) looks the key up. Who
  * registers: (3) the entry is there, (4) looks at the count. Both with a seq_cst
  * fence between: if (2) does not find the entry, (4) sees the waiter, and wakes
- * it; it looks again.
+ * it; it looks again. A registry that ends does as who registers: it is out of
+ * the names, then it looks, and wakes all who wait for a key of it.
  *
  * A waiter is in the frame that waits; a defer takes it out when the process ends
  * in there.
@@ -61,15 +62,16 @@ static void set_asleep(struct waiter *waiter)
     weft__spin_release(&lock);
 }
 
-/* Someone of that hash who has not been woken, who is woken now; or weft_none. */
-static weft_pid next_to_wake(weft_atom registry, uint64_t hash)
+/* Someone of that hash, or with NULL of any, who has not been woken, who is woken now;
+ * or weft_none. */
+static weft_pid next_to_wake(weft_atom registry, const uint64_t *hash)
 {
     struct waiter *waiter;
     weft_pid pid = weft_none;
 
     weft__spin_acquire(&lock);
     for (waiter = waiters; waiter != NULL && weft_is_none(pid); waiter = waiter->next)
-        if (!waiter->is_woken && waiter->hash == hash && waiter->registry.bits == registry.bits) {
+        if (!waiter->is_woken && waiter->registry.bits == registry.bits && (hash == NULL || waiter->hash == *hash)) {
             waiter->is_woken = true;
             pid = waiter->pid;
         }
@@ -77,11 +79,10 @@ static weft_pid next_to_wake(weft_atom registry, uint64_t hash)
     return pid;
 }
 
-void weft__registry_wake(weft_atom registry, uint64_t hash, weft_term key)
+void weft__registry_wake(weft_atom registry, const uint64_t *hash)
 {
     weft_pid pid;
 
-    (void)key; /* of another key with that hash: it looks, and waits on */
     atomic_thread_fence(memory_order_seq_cst);
     if (atomic_load_explicit(&n_waiters, memory_order_relaxed) == 0) /* (4) */
         return;
@@ -89,24 +90,28 @@ void weft__registry_wake(weft_atom registry, uint64_t hash, weft_term key)
         weft__proc_unpark(pid);
 }
 
-static weft_pid wait_for(struct weft__proc *proc, struct waiter *waiter, weft_atom registry, weft_term key,
-                         int64_t timeout_ms)
+/* The process, or weft_none; or the code of weft__registry_whereis. */
+static int wait_for(struct weft__proc *proc, struct waiter *waiter, weft_term key, int64_t timeout_ms,
+                    weft_pid *found)
 {
+    weft_atom registry = waiter->registry;
+    weft_pid pid = weft_none;
     struct weft__wait wait;
     bool has_time = true;
-    weft_pid pid;
+    int code;
 
     weft__wait_begin(&wait, proc, timeout_ms);
     for (;;) {
         set_asleep(waiter);
         atomic_thread_fence(memory_order_seq_cst);
-        pid = weft_registry_whereis(registry, key); /* (2) */
-        if (!weft_is_none(pid) || !has_time)
+        code = weft__registry_whereis(registry, waiter->hash, key, &pid); /* (2) */
+        if (!weft_is_none(pid) || code != 0 || !has_time)
             break;
         has_time = weft__wait_once(&wait, false);
     }
     weft__wait_end(&wait);
-    return pid;
+    *found = pid;
+    return code;
 }
 
 weft_pid weft_registry_try_await(weft_atom registry, weft_term key, int64_t timeout_ms)
@@ -114,6 +119,7 @@ weft_pid weft_registry_try_await(weft_atom registry, weft_term key, int64_t time
     struct weft__proc *proc = weft__proc_need_parkable("weft_registry_await");
     struct waiter waiter = {.pid = proc->pid, .registry = registry, .hash = weft_hash(key)};
     weft_pid pid;
+    int code;
 
     if (timeout_ms < 0)
         weft__proc_badarg("weft_registry_await", "the time is negative (%lld ms)", (long long)timeout_ms);
@@ -122,9 +128,11 @@ weft_pid weft_registry_try_await(weft_atom registry, weft_term key, int64_t time
         return pid;
     weft_defer(take_out, &waiter);
     add(&waiter);
-    pid = wait_for(proc, &waiter, registry, key, timeout_ms);
+    code = wait_for(proc, &waiter, key, timeout_ms, &pid);
     weft_undefer(take_out, &waiter);
     take_out(&waiter);
+    if (code != 0)
+        weft__registry_unknown("weft_registry_await", registry);
     return pid;
 }
 

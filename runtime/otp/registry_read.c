@@ -176,7 +176,7 @@ static weft_term gather_list(struct gather *gather)
     return gather->first;
 }
 
-static weft_term entries_of(const char *call, weft_atom registry, weft_term key, int64_t part)
+weft_term weft__registry_entries(const char *call, weft_atom registry, weft_term key, int64_t part)
 {
     struct gather gather = {.call = call, .name = registry, .of_key = true, .hash = weft_hash(key), .key = key,
                             .part = part};
@@ -214,7 +214,7 @@ weft_term weft_registry_lookup(weft_atom registry, weft_term key)
     weft_pid pid;
 
     if (!lookup_word(registry, key, &pid, &value))
-        return entries_of("weft_registry_lookup", registry, key, -1);
+        return weft__registry_entries("weft_registry_lookup", registry, key, -1);
     return weft_is_none(pid) ? weft_empty_list : weft_list(weft_tuple(pid, value));
 }
 
@@ -242,7 +242,7 @@ weft_term weft_registry_values(weft_atom registry, weft_term key, weft_pid pid)
 {
     weft_term values = weft_empty_list;
 
-    weft_list_each (entry, entries_of("weft_registry_values", registry, key, -1))
+    weft_list_each (entry, weft__registry_entries("weft_registry_values", registry, key, -1))
         if (weft_eq(weft_tuple_at(entry, 0), pid))
             values = weft_cons(weft_tuple_at(entry, 1), values);
     return weft_list_reverse(values);
@@ -252,7 +252,7 @@ weft_term weft_registry_match(weft_atom registry, weft_term key, weft_term patte
 {
     weft_term found = weft_empty_list;
 
-    weft_list_each (entry, entries_of("weft_registry_match", registry, key, -1))
+    weft_list_each (entry, weft__registry_entries("weft_registry_match", registry, key, -1))
         if (weft__match_fits(weft_tuple_at(entry, 1), pattern))
             found = weft_cons(entry, found);
     return weft_list_reverse(found);
@@ -263,23 +263,6 @@ size_t weft_registry_count_match(weft_atom registry, weft_term key, weft_term pa
     WEFT_SCOPE;
 
     return weft_list_size(weft_registry_match(registry, key, pattern));
-}
-
-void weft_registry_dispatch(weft_atom name, weft_term key, void (*fn)(weft_term entries, void *arg), void *arg)
-{
-    struct weft__epoch *epoch;
-    const struct weft__registry *registry = weft__registry_enter("weft_registry_dispatch", name, &epoch);
-    uint32_t at, end;
-
-    weft__registry_parts_of(registry, weft_hash(key), &at, &end);
-    weft__epoch_end(epoch);
-    for (; at < end; at++) {
-        WEFT_SCOPE;
-        weft_term entries = entries_of("weft_registry_dispatch", name, key, at);
-
-        if (!weft_is_empty_list(entries))
-            fn(entries, arg);
-    }
 }
 
 /* -- all of it --------------------------------------------------------------------------------------- */

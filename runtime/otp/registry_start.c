@@ -132,6 +132,7 @@ static void registry_close(void *arg)
     struct weft__epoch *epoch = weft__registry_need_epoch();
 
     take_out(registry);
+    weft__registry_wake(registry->name, NULL);
     weft__epoch_defer(epoch, &registry->end, registry_end);
     weft__epoch_poll(epoch);
 }

@@ -220,9 +220,7 @@ weft_ref weft_monitor_opt(weft_term target, const struct weft_monitor_options *g
     weft_ref ref;
     struct weft__bond *bond;
 
-    if (weft_is_atom(target))
-        pid = weft_whereis(target);
-    else if (!weft_is_pid(target))
+    if (!weft_is_pid(target) && weft__name_find(target, &pid) != 0)
         weft__proc_badarg("weft_monitor", "%s is neither a pid nor a name", weft_inspect(target));
     if (!weft_is_none(options->tag) && !weft_is_atom(options->tag))
         weft__proc_badarg("weft_monitor", ".tag is %s, not an atom", weft_inspect(options->tag));

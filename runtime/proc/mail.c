@@ -17,6 +17,8 @@
  * when `to` is none of what it may be. */
 static int address(struct weft__runtime *runtime, weft_term to, weft_pid *pid, uint64_t *alias)
 {
+    int code;
+
     *alias = 0;
     if (__builtin_expect(weft_is_pid(to), 1)) {
         *pid = to;
@@ -36,7 +38,8 @@ static int address(struct weft__runtime *runtime, weft_term to, weft_pid *pid, u
         *alias = to.bits;
         return 0;
     }
-    return WEFT_EINVAL;
+    code = weft__name_find(to, pid);
+    return code == 0 && weft_is_none(*pid) ? WEFT_ENOPROC : code;
 }
 
 static int send(weft_term to, weft_term message_term, struct weft__copy_refusal *refusal)
@@ -131,6 +134,10 @@ static __attribute__((noinline)) void send_or_exit(weft_term to, weft_term messa
         weft__proc_system_limit("weft_send", "no memory for a message");
     case WEFT_ENOPROC:
         weft__proc_badarg("weft_send", "nobody is registered as %s", weft_inspect(to));
+    case WEFT_ENOTSUP:
+        weft__proc_badarg("weft_send", "%s names nobody: the keys of that registry are duplicate", weft_inspect(to));
+    case WEFT_ERANGE:
+        weft__proc_badarg("weft_send", "%s names nobody: there are zero partitions", weft_inspect(to));
     default:
         weft__proc_badarg("weft_send", "%s is neither a pid, an alias nor a name", weft_inspect(to));
     }

@@ -12,6 +12,7 @@
 #include "base/assert.h"
 #include "term/atom.h"
 #include "weft/error.h"
+#include "weft/process.h"
 
 #define N_PAGES ((WEFT__ATOM_CAP + WEFT__NAME_PAGE - 1) / WEFT__NAME_PAGE)
 
@@ -108,4 +109,23 @@ uint64_t weft__name_get(const struct weft__names *names, uint64_t atom_bits)
     const _Atomic uint64_t *word = find_word(names, atom_bits);
 
     return word != NULL ? atomic_load_explicit(word, memory_order_acquire) : 0; /* B */
+}
+
+/* -- names that are values --------------------------------------------------------------- */
+
+int (*weft__name_via)(weft_term name, weft_pid *pid);
+
+bool weft__name_is(weft_term term)
+{
+    return weft_is_atom(term) || (weft_is_tuple(term) && weft_tuple_size(term) >= 3 &&
+                                  weft_tuple_size(term) <= 4 && weft_eq(weft_tuple_at(term, 0), WEFT_ATOM("via")));
+}
+
+int weft__name_find(weft_term name, weft_pid *pid)
+{
+    if (weft_is_atom(name)) {
+        *pid = weft_whereis(name);
+        return 0;
+    }
+    return weft__name_is(name) && weft__name_via != NULL ? weft__name_via(name, pid) : WEFT_EINVAL;
 }

@@ -12,7 +12,10 @@
 #define WEFT_PROC_NAME_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
+
+#include "weft/term.h"
 
 #define WEFT__NAME_PAGE 512 /* names in a page: 4 KiB */
 
@@ -40,5 +43,18 @@ uint64_t weft__name_unset(struct weft__names *names, uint64_t atom_bits, uint64_
 
 /* The pid's bits, or 0. Two loads. */
 uint64_t weft__name_get(const struct weft__names *names, uint64_t atom_bits);
+
+/* -- names that are values ----------------------------------------------------------
+ *
+ * {:via, registry, key} is looked up by a room above, which sets this: 0 and the
+ * pid, or weft_none for a name that nobody has; WEFT_EINVAL: it is no such name;
+ * WEFT_ENOTSUP or WEFT_ERANGE: it names nobody ever. Never switches. */
+extern int (*weft__name_via)(weft_term name, weft_pid *pid);
+
+/* Has the term the form of a name? Whether it names somebody is another matter. */
+bool weft__name_is(weft_term term);
+
+/* The pid of an atom or a via name, with those codes. Never switches. */
+int weft__name_find(weft_term name, weft_pid *pid);
 
 #endif

@@ -348,11 +348,21 @@ static struct table *table_at(uint32_t slot)
 
 /* -- firing ---------------------------------------------------------------------------- */
 
-/* false: nobody is there; the message is still the caller's. */
-static bool deliver(struct weft__message *message)
+/* Whom a timer is for now, or weft_none. Not under the shard's lock, as registries have
+ * theirs; nobody frees the message while it fires. */
+static weft_pid destination(const struct weft__message *message)
 {
     weft_term dest = weft__term(message->to);
-    weft_pid pid = weft_is_atom(dest) ? weft_whereis(dest) : dest;
+    weft_pid pid;
+
+    if (weft_is_pid(dest))
+        return dest;
+    return weft__name_find(dest, &pid) == 0 ? pid : weft_none;
+}
+
+/* false: nobody is there; the message is still the caller's. */
+static bool deliver(struct weft__message *message, weft_pid pid)
+{
     struct weft__proc *proc = weft__proc_slot(pid);
 
     if (proc == NULL || !weft__proc_is_there(proc, pid))
@@ -368,13 +378,14 @@ static void timer_fire(struct weft__timer *fired)
     struct weft__message *message = ((struct tail *)(void *)fired)->message, *dropped = NULL;
     uint32_t slot = slot_of(message->ref);
     struct shard *shard = shard_of(slot);
+    weft_pid pid = destination(message);
 
     weft__spin_acquire(&shard->lock);
     if (!(message->block.flags & TAKEN)) {
         struct table *table = table_at(slot);
 
         table_take(shard, table, message);
-        if (!deliver(message))
+        if (!deliver(message, pid))
             dropped = message;
     }
     weft__spin_release(&shard->lock);
@@ -499,7 +510,9 @@ static void process_ended(struct weft__proc *proc, void *holding)
 
 static uint32_t worker_for(const struct weft__sched *sched, weft_term dest)
 {
-    return (uint32_t)((dest.bits >> 4) * UINT64_C(0x9E3779B97F4A7C15) >> 40) % sched->n_workers;
+    uint64_t bits = weft__is_memory(dest) ? weft_hash(dest) : dest.bits;
+
+    return (uint32_t)((bits >> 4) * UINT64_C(0x9E3779B97F4A7C15) >> 40) % sched->n_workers;
 }
 
 /* In whose wheel it goes: see Order, at the top. In a section. */
@@ -522,19 +535,20 @@ static struct weft__message *timer_new(const char *call, weft_term dest, weft_te
 {
     struct weft__copy_refusal refusal;
     size_t size = weft__copy_size(term, &refusal), head = is_wrapped ? 4 * sizeof(uint64_t) : 0;
+    size_t name_size = weft__copy_size(dest, &refusal); /* none, but of a via name */
     struct weft__block *block;
     struct weft__message *message;
     uint64_t *tuple;
 
-    if (size == WEFT__COPY_REFUSED)
+    if (size == WEFT__COPY_REFUSED || name_size == WEFT__COPY_REFUSED)
         weft__copy_fail(call, &refusal);
-    block = weft__block_new(sizeof *message - sizeof *block + head + size + sizeof(struct tail));
+    block = weft__block_new(sizeof *message - sizeof *block + head + size + name_size + sizeof(struct tail));
     if (block == NULL)
         weft__proc_system_limit(call, "no memory");
     block->kind = WEFT__MESSAGE;
     message = (struct weft__message *)(void *)block;
     tuple = (uint64_t *)(message + 1);
-    message->to = dest.bits;
+    message->to = weft__copy_into(dest, (char *)tuple + head + size, &block->counted).bits;
     message->ref = ref;
     message->root = weft__copy_into(term, (char *)tuple + head, &block->counted);
     if (is_wrapped) {
@@ -578,7 +592,7 @@ static weft_ref set(const char *call, weft_term dest, weft_term term, int64_t ms
     uint32_t was;
     weft_ref ref;
 
-    if (!weft_is_pid(dest) && !weft_is_atom(dest))
+    if (!weft_is_pid(dest) && !weft__name_is(dest))
         weft__proc_badarg(call, "the destination is neither a pid nor a name");
     if (ms < 0 && !is_abs)
         weft__proc_badarg(call, "a negative time: %lld ms", (long long)ms);
@@ -642,7 +656,7 @@ static bool is_live(const struct weft__message *message)
     weft_term dest = weft__term(message->to);
     struct weft__proc *proc;
 
-    if (weft_is_atom(dest))
+    if (!weft_is_pid(dest))
         return true;
     proc = weft__proc_slot(dest);
     return proc != NULL && weft__proc_is_there(proc, dest);

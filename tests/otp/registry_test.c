@@ -4,6 +4,7 @@
 #include "weft/gen_server.h"
 #include "weft/registry.h"
 #include "weft/supervisor.h"
+#include "weft/timer.h"
 
 static weft_pid start(enum weft_registry_keys keys, int64_t partitions)
 {
@@ -304,6 +305,38 @@ PROCESS_TEST(a_server_is_started_called_and_stopped_by_a_via_name, "REG-32 REG-3
     check_term(weft_registry_lookup(A(reg), weft_int(2)), weft_list(pair(started.pid, A(value))));
 }
 
+static weft_term sends_by_via(weft_term key)
+{
+    weft_send(weft_via(A(reg), key), A(hello));
+    return key;
+}
+
+PROCESS_TEST(a_message_a_timer_and_a_monitor_take_a_via_name, "REG-32 REG-34")
+{
+    weft_server name = weft_via(A(reg), weft_str("me")), nobody = weft_via(A(reg), weft_str("nobody"));
+    weft_ref down;
+
+    start(WEFT_UNIQUE, 1);
+    weft_registry_register(A(reg), weft_str("me"), A(v), NULL);
+    weft_send(name, A(hello));
+    expect_message(A(hello));
+    check_int(weft_try_send(nobody, A(hello)), WEFT_ENOPROC);
+    mistake(sends_by_via, weft_str("nobody"), "nobody is registered as {:via, :reg, \"nobody\"}");
+    weft_send_after(name, weft_tuple(A(later), weft_str("text")), 1);
+    expect_message(weft_tuple(A(later), weft_str("text")));
+    weft_start_timer(name, A(timer), 1);
+    expect_message(weft_tuple(A(timeout), weft_any, A(timer)));
+    weft_send_after(nobody, A(lost), 1);
+    down = weft_monitor(nobody);
+    expect_message(weft_tuple(A(DOWN), down, A(process), nobody, A(noproc)));
+    down = weft_monitor(weft_via(A(reg), A(k)));
+    expect_message(weft_tuple(A(DOWN), down, A(process), weft_any, A(noproc)));
+    down = weft_monitor(puppet_under(A(k), A(v)));
+    weft_send(weft_via(A(reg), A(k)), A(hello));
+    weft_exit_signal(weft_registry_whereis(A(reg), A(k)), A(shutdown));
+    check_term(await_down(down), A(shutdown));
+}
+
 static weft_term plus_one(weft_term value, void *arg)
 {
     (void)arg;
@@ -327,6 +360,7 @@ PROCESS_TEST(a_via_name_in_a_duplicate_registry_fails_in_words, "REG-31 REG-35")
 {
     start(WEFT_DUPLICATE, 1);
     mistake(calls_by_via, A(x), "not supported by registry :reg");
+    mistake(sends_by_via, A(k), "the keys of that registry are duplicate");
     check_fits(weft_gen_server_start(&server, A(k), .name = weft_via(A(reg), A(k))).reason,
                weft_tuple(A(badarg), weft_any));
     mistake(do_update, A(k), "not supported by registry :reg");
@@ -450,6 +484,92 @@ PROCESS_TEST(dispatch_calls_once_for_each_partition_with_entries, "REG-36 REG-37
     check_int(seen.n_calls, 1);
     check_int(seen.n_entries, 5);
     (void)registry;
+}
+
+/* -- in parallel ---------------------------------------------------------------------------- */
+
+static _Atomic int n_inside;
+
+/* Returns when as many are inside as the number that arg points to. */
+static void see_together(weft_term entries, void *arg)
+{
+    check_int(weft_list_size(entries), 1);
+    atomic_fetch_add(&n_inside, 1);
+    await_count(&n_inside, *(const int *)arg);
+}
+
+/* Under A(k), one entry in each of n partitions, as a pid's slot says. */
+static int puppets_in_each_of(weft_pid registry, int64_t n)
+{
+    bool has_one[16] = {false};
+    int n_found = 0;
+
+    while (n_found < n) {
+        weft_pid puppet = puppet_start();
+        weft_pid owner = weft_tuple_at(ask(puppet, do_register, weft_tuple(A(k), A(v))), 1);
+
+        for (int64_t i = 0; i < n; i++)
+            if (weft_eq(owner, partition_of(registry, i)) && !has_one[i]) {
+                has_one[i] = true;
+                n_found++;
+                owner = weft_none;
+            }
+        if (!weft_is_none(owner))
+            ask(puppet, do_unregister, A(k));
+    }
+    return n_found;
+}
+
+PROCESS_TEST(parallel_dispatch_makes_its_calls_at_once, "REG-38")
+{
+    int n = puppets_in_each_of(start(WEFT_DUPLICATE, 4), 4);
+
+    weft_trap_exit(true);
+    weft_registry_dispatch(A(reg), A(k), see_together, &n, .parallel = true);
+    check_int(n_inside, 4);
+    expect_no_message(weft_any);
+    check_int(weft_list_size(info_of(weft_self(), A(links))), 1); /* the registry */
+}
+
+static void note_self(weft_term entries, void *arg)
+{
+    check(!weft_is_empty_list(entries));
+    *(weft_pid *)arg = weft_self();
+}
+
+PROCESS_TEST(parallel_has_no_effect_where_there_is_one_call, "REG-38")
+{
+    weft_pid pid = weft_none;
+
+    start(WEFT_DUPLICATE_BY_KEY, 4);
+    puppet_under(A(k), A(v));
+    weft_registry_dispatch(A(reg), A(k), note_self, &pid, .parallel = true);
+    check_term(pid, weft_self());
+}
+
+static void crash(weft_term entries, void *arg)
+{
+    (void)entries, (void)arg;
+    weft_exit(A(crashed));
+}
+
+/* traps: bool */
+static weft_term dispatches_a_crash(weft_term traps)
+{
+    weft_trap_exit(weft_to_bool(traps));
+    weft_registry_dispatch(A(reg), A(k), crash, NULL, .parallel = true);
+    return A(ok);
+}
+
+PROCESS_TEST(a_crash_in_parallel_dispatch_crashes_the_caller, "REG-38")
+{
+    puppets_in_each_of(start(WEFT_DUPLICATE, 2), 2);
+    for (int traps = 0; traps < 2; traps++) {
+        weft_ref down;
+
+        weft_spawn(dispatches_a_crash, weft_bool(traps), .monitor = &down);
+        check_term(await_down(down), A(crashed));
+    }
 }
 
 PROCESS_TEST(metadata_is_there_from_the_start_and_changes, "REG-39")
@@ -606,6 +726,26 @@ PROCESS_TEST(await_gives_up_in_time_and_can_be_killed)
     weft_kill(waiter);
     await_end(waiter);
     check_int(weft_registry_count(A(reg)), 0);
+}
+
+static weft_term awaits_in_vain(weft_term arg)
+{
+    weft_registry_await(A(reg), A(k), WEFT_INFINITY);
+    return arg;
+}
+
+PROCESS_TEST(who_awaits_a_key_hears_when_the_registry_ends, "REG-4")
+{
+    weft_term text = weft_none;
+    weft_ref down;
+    weft_pid waiter;
+
+    start(WEFT_UNIQUE, 1);
+    waiter = weft_spawn(awaits_in_vain, A(x), .monitor = &down);
+    await_waiting(waiter);
+    weft_supervisor_stop(A(reg), weft_none, BOUND_MS);
+    check_fits(await_down(down), weft_tuple(A(badarg), weft_bind(&text)));
+    check_has(weft_text(text), "unknown registry :reg");
 }
 
 /* -- many at once --------------------------------------------------------------------------------- */
