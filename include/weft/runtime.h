@@ -32,8 +32,8 @@ struct weft_runtime_options {
     .max_cached_stacks = 1024, .bind = true, .contain_faults = true,      \
     .max_faults_per_second = 0, .max_hogs = 0
 
-/* Faults. A SIGSEGV, SIGBUS, SIGFPE or SIGILL in a process, a failed assert or
- * an abort, ends that process alone, with a reason such as
+/* Faults. A SIGSEGV, SIGBUS, SIGFPE, SIGILL or SIGTRAP in a process, a failed
+ * assert or an abort, ends that process alone, with a reason such as
  *
  *   {:sigsegv, %{address: 0x0, pc: null_write+0x4, stack: [null_write+0x4, ...],
  *                build_id: "6b1f...", base: 0x55d0c8a00000}}

@@ -153,6 +153,7 @@ struct walk {
     uintptr_t before;        /* sp of the last frame */
     uint32_t n_same;         /* frames that took no stack */
     uintptr_t first_pc;      /* of the frame that was interrupted */
+    uintptr_t first_sp;      /* its own: the unwinder's would be the signal frame's on aarch64 */
     bool has_begun;
     bool is_wild;            /* that one is where a call would have come back to */
     enum place place;
@@ -264,7 +265,8 @@ static _Unwind_Reason_Code visit(struct _Unwind_Context *unwound, void *arg)
     struct walk *walk = arg;
     int is_exact = 0;
     uintptr_t pc = (uintptr_t)_Unwind_GetIPInfo(unwound, &is_exact);
-    uintptr_t sp = (uintptr_t)_Unwind_GetCFA(unwound); /* as its callee was called */
+    /* As its callee was called. */
+    uintptr_t sp = walk->has_begun ? (uintptr_t)_Unwind_GetCFA(unwound) : walk->first_sp;
     struct frame frame = {
         .pc = (const void *)(is_exact && !(walk->is_wild && pc == walk->first_pc) ? pc : pc - 1),
         .begin = (const void *)_Unwind_GetRegionStart(unwound),
@@ -318,6 +320,7 @@ void weft__coroner_look(struct weft__autopsy *autopsy, ucontext_t *context,
         walk.is_wild = true;
     }
     walk.first_pc = weft__registers_pc(context);
+    walk.first_sp = weft__registers_sp(context);
     _Unwind_Backtrace(visit, &walk);
     weft__registers_restore(context, pc, sp);
     if (walk.place != OVER)

@@ -44,7 +44,7 @@
 #define RETRY_LATE 4             /* and not sooner than so often the time that the last one was late */
 #define RETRY_MAX_NS (20 * WEFT__NS_PER_MS)
 
-static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, WEFT__INTERRUPT};
+static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, WEFT__INTERRUPT};
 #define N_SIGNALS (sizeof signals / sizeof *signals)
 
 /* A thread's own: at the low end of what its alternate stack is mapped in. */

@@ -1,6 +1,6 @@
 /* fault.h - a process that faults ends; the others do not notice.
  *
- *   kernel       SIGSEGV, SIGBUS, SIGFPE, SIGILL, and SIGABRT from abort
+ *   kernel       SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, and SIGABRT from abort
  *   on_fault     on the thread's alternate stack: is it a fault of a process?
  *   coroner      whose frames are on its stack: may the process end alone?
  *   yes          the saved context is changed, so that the handler returns to

@@ -26,6 +26,7 @@ static weft_term kind_of(const struct weft__autopsy *autopsy)
     case SIGBUS: return WEFT_ATOM("sigbus");
     case SIGFPE: return WEFT_ATOM("sigfpe");
     case SIGILL: return WEFT_ATOM("sigill");
+    case SIGTRAP: return WEFT_ATOM("sigtrap");
     default: return WEFT_ATOM("sigabrt");
     }
 }
@@ -100,6 +101,7 @@ static const char *code_text(int signo, int code)
         {SIGBUS, BUS_ADRERR, "beyond the end of a file"},
         {SIGFPE, FPE_INTDIV, "division by zero"},
         {SIGILL, ILL_ILLOPN, "no such instruction"},
+        {SIGTRAP, TRAP_BRKPT, "a breakpoint that no debugger set"},
     };
 
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
@@ -115,6 +117,7 @@ static const char *signal_text(const struct weft__autopsy *autopsy)
     case SIGBUS: return "SIGBUS";
     case SIGFPE: return "SIGFPE";
     case SIGILL: return "SIGILL";
+    case SIGTRAP: return "SIGTRAP";
     default: return "SIGABRT";
     }
 }
