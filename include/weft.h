@@ -22,6 +22,7 @@
 #include "weft/partition_supervisor.h"
 #include "weft/task_supervisor.h"
 #include "weft/registry.h"
+#include "weft/pubsub.h"
 #include "weft/sys.h"
 #include "weft/agent.h"
 

@@ -177,8 +177,8 @@ static struct weft__tie *tie_for(struct weft__proc *proc, const char *call, weft
     return tie;
 }
 
-/* 0; WEFT_EALREADY and *holder; WEFT_ENOPROC: the partition is another's by now. The record
- * of a holder that has ended is taken out: *dead. */
+/* 0; WEFT_EALREADY and *holder; WEFT_ENOPROC: the partition is another's by now; WEFT_ENOMEM.
+ * The record of a holder that has ended is taken out: *dead. */
 static int add_locked(struct weft__tie *tie, struct weft__record *record, weft_pid *holder,
                       struct weft__record **dead)
 {
@@ -201,8 +201,7 @@ static int add_locked(struct weft__tie *tie, struct weft__record *record, weft_p
         if (there != NULL)
             weft__part_remove_locked(part, there);
     }
-    weft__part_add_locked(part, record, tie);
-    return 0;
+    return weft__part_add_locked(part, record, tie) ? 0 : WEFT_ENOMEM;
 }
 
 static int add(struct weft__tie *tie, struct weft__record *record, weft_pid *holder)
@@ -232,7 +231,7 @@ static void tell_listeners(const weft_atom *listeners, uint32_t n, weft_term mes
         weft_try_send(listeners[i], message); /* REG-42: nobody has that name: it is skipped */
 }
 
-static void check_sendable(const char *call, const char *what, weft_term term)
+void weft__registry_check_sendable(const char *call, const char *what, weft_term term)
 {
     struct weft__copy_refusal refusal = {WEFT__COPY_NONE, weft_none};
 
@@ -250,7 +249,7 @@ static bool is_empty(struct weft__tie *tie)
     return is_empty;
 }
 
-static int register_self(const char *call, weft_atom name, weft_term key, weft_term value, weft_pid *who)
+int weft__registry_register(const char *call, weft_atom name, weft_term key, weft_term value, weft_pid *who)
 {
     struct weft__proc *proc = weft__proc_need_parkable(call);
     uint64_t hash = weft_hash(key);
@@ -277,6 +276,8 @@ static int register_self(const char *call, weft_atom name, weft_term key, weft_t
     } else if (is_empty(tie)) {
         tie_drop(proc, tie);
     }
+    if (code == WEFT_ENOMEM)
+        weft__proc_system_limit(call, "no memory");
     return code;
 }
 
@@ -286,9 +287,9 @@ int weft_registry_register(weft_atom registry, weft_term key, weft_term value, w
 
     if (weft_is_none(value))
         value = WEFT__A(nil);
-    check_sendable("weft_registry_register", "key", key);
-    check_sendable("weft_registry_register", "value", value);
-    return register_self("weft_registry_register", registry, key, value, who != NULL ? who : &unused);
+    weft__registry_check_sendable("weft_registry_register", "key", key);
+    weft__registry_check_sendable("weft_registry_register", "value", value);
+    return weft__registry_register("weft_registry_register", registry, key, value, who != NULL ? who : &unused);
 }
 
 /* -- as a name -------------------------------------------------------------------------------- */
@@ -343,7 +344,7 @@ static int via_register(weft_term name, weft_term key, weft_term value, weft_pid
 
     if (code != 0)
         return code;
-    code = register_self("weft_via", name, key, weft_is_none(value) ? WEFT__A(nil) : value, &who);
+    code = weft__registry_register("weft_via", name, key, weft_is_none(value) ? WEFT__A(nil) : value, &who);
     if (code == WEFT_EALREADY)
         *holder = who;
     return code;
@@ -362,14 +363,14 @@ static struct weft__tie *own_tie(const struct weft__proc *proc, const char *call
     return tie_find(proc, part); /* which holds it, if there is one */
 }
 
-/* Does the record of the caller's go? pattern: or weft_none. */
-static bool goes(const struct weft__record *record, uint64_t hash, weft_term key, weft_term pattern)
+/* Is the record of the caller's meant? pattern: or weft_none. */
+static bool is_meant(const struct weft__record *record, uint64_t hash, weft_term key, weft_term pattern)
 {
     return record->hash == hash && weft_eq(record->key, key) &&
            (weft_is_none(pattern) || weft__match_fits(record->value, pattern));
 }
 
-/* Take out what goes: how many, and *list. */
+/* Take out what is meant: how many, and *list. */
 static size_t remove_own(struct weft__tie *tie, uint64_t hash, weft_term key, weft_term pattern,
                          struct weft__record **list)
 {
@@ -380,7 +381,7 @@ static size_t remove_own(struct weft__tie *tie, uint64_t hash, weft_term key, we
     weft__spin_acquire(&tie->part->lock);
     for (record = tie->newest; record != NULL; record = older) {
         older = record->older;
-        if (!goes(record, hash, key, pattern))
+        if (!is_meant(record, hash, key, pattern))
             continue;
         weft__part_remove_locked(tie->part, record);
         record->older = *list;
@@ -391,7 +392,22 @@ static size_t remove_own(struct weft__tie *tie, uint64_t hash, weft_term key, we
     return n;
 }
 
-static size_t unregister(const char *call, weft_atom name, weft_term key, weft_term pattern)
+bool weft__registry_has(const char *call, weft_atom name, weft_term key, weft_term pattern)
+{
+    uint64_t hash = weft_hash(key);
+    struct weft__tie *tie = own_tie(weft__proc_need(call), call, name, hash);
+    const struct weft__record *record = NULL;
+
+    if (tie == NULL)
+        return false;
+    weft__spin_acquire(&tie->part->lock);
+    for (record = tie->newest; record != NULL && !is_meant(record, hash, key, pattern);)
+        record = record->older;
+    weft__spin_release(&tie->part->lock);
+    return record != NULL;
+}
+
+size_t weft__registry_unregister(const char *call, weft_atom name, weft_term key, weft_term pattern)
 {
     struct weft__proc *proc = weft__proc_need_parkable(call);
     uint64_t hash = weft_hash(key);
@@ -413,14 +429,14 @@ static size_t unregister(const char *call, weft_atom name, weft_term key, weft_t
 
 size_t weft_registry_unregister(weft_atom registry, weft_term key)
 {
-    return unregister("weft_registry_unregister", registry, key, weft_none);
+    return weft__registry_unregister("weft_registry_unregister", registry, key, weft_none);
 }
 
 size_t weft_registry_unregister_match(weft_atom registry, weft_term key, weft_term pattern)
 {
     if (weft_is_none(pattern))
         weft__proc_badarg("weft_registry_unregister_match", "the pattern is weft_none, which fits nothing");
-    return unregister("weft_registry_unregister_match", registry, key, pattern);
+    return weft__registry_unregister("weft_registry_unregister_match", registry, key, pattern);
 }
 
 /* -- a new value ------------------------------------------------------------------------------------ */
@@ -468,7 +484,7 @@ WEFT__GATE int weft_registry_update_value(weft_atom registry, weft_term key,
         return code;
     old = weft_head(weft_registry_values(registry, key, proc->pid));
     new = fn(old, arg);
-    check_sendable(UPDATE, "new value", new);
+    weft__registry_check_sendable(UPDATE, "new value", new);
     tie = own_tie(proc, UPDATE, registry, hash);
     instead = tie != NULL ? weft__record_new(hash, key, new, proc->pid) : NULL;
     if (tie == NULL)

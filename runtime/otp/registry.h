@@ -20,6 +20,7 @@
 
 #include "otp/registry_part.h"
 #include "proc/proc.h"
+#include "weft/pubsub.h"
 
 struct weft__registry {
     /* Set once. */
@@ -27,6 +28,8 @@ struct weft__registry {
     enum weft_registry_keys keys;
     weft_pid supervisor;
     struct weft__part *meta;                  /* key and value, nobody's */
+    bool is_pubsub;                           /* its partitions have topics */
+    weft_pubsub_telemetry_fn *telemetry;      /* of a PubSub; or NULL */
     struct weft__epoch_entry end;
     /* Under the lock of names, read in sections. */
     _Atomic(struct weft__registry *) next;
@@ -43,6 +46,17 @@ struct weft__registry *weft__registry_enter(const char *call, weft_atom name, st
 
 _Noreturn void weft__registry_unknown(const char *call, weft_atom name);
 _Noreturn void weft__registry_not_unique(const char *call, weft_atom name);
+
+/* The public calls' work, in the name of `call`. Register: the terms can be kept. pattern: or
+ * weft_none. */
+int weft__registry_register(const char *call, weft_atom name, weft_term key, weft_term value, weft_pid *who);
+size_t weft__registry_unregister(const char *call, weft_atom name, weft_term key, weft_term pattern);
+/* Has the caller an entry under that key, whose value fits the pattern? weft_none: any value. */
+bool weft__registry_has(const char *call, weft_atom name, weft_term key, weft_term pattern);
+void weft__registry_check_sendable(const char *call, const char *what, weft_term term);
+/* Start what pack, or the same of a PubSub, has made. */
+weft_started weft__registry_start_packed(weft_term packed);
+bool weft__registry_is_name(weft_term term);
 
 /* The partition of what `owner` registers under a key of that hash. */
 static inline struct weft__part *weft__registry_part(const struct weft__registry *registry, uint64_t hash,

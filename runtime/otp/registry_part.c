@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "otp/topics.h"
 #include "proc/runtime.h"
 #include "term/copy.h"
 
@@ -165,6 +166,7 @@ static void part_free(struct weft__part *part)
         list = record->older;
         weft__record_free(record);
     }
+    weft__topics_free(part->topics);
     if (part->old != NULL)
         part->old->part = NULL;
     weft__epoch_unregister(part->epoch);
@@ -240,11 +242,14 @@ static void from_tie(struct weft__record *record)
     record->tie = NULL;
 }
 
-void weft__part_add_locked(struct weft__part *part, struct weft__record *record, struct weft__tie *tie)
+bool weft__part_add_locked(struct weft__part *part, struct weft__record *record, struct weft__tie *tie)
 {
+    if (part->topics != NULL && !weft__topics_add_locked(part->topics, record))
+        return false;
     to_tie(record, tie);
     append(table_of(part), record);
     add_n(part, 1);
+    return true;
 }
 
 void weft__part_remove_locked(struct weft__part *part, struct weft__record *record)
@@ -261,6 +266,8 @@ void weft__part_remove_locked(struct weft__part *part, struct weft__record *reco
         next->prev = record->prev;
     else
         chain->last = record->prev;
+    if (part->topics != NULL)
+        weft__topics_remove_locked(part->topics, record);
     from_tie(record);
     add_n(part, -1);
 }
@@ -322,11 +329,10 @@ static void move(struct weft__chains *from, struct weft__chains *to)
     }
 }
 
-void weft__part_grow(struct weft__part *part)
+void weft__part_grow_locked(struct weft__part *part)
 {
     struct weft__chains *from, *to = NULL;
 
-    weft__spin_acquire(&part->lock);
     if (part->old != NULL)
         weft__epoch_poll(part->epoch);
     from = table_of(part);
@@ -339,6 +345,12 @@ void weft__part_grow(struct weft__part *part)
         part->old = from;
         weft__epoch_defer(part->epoch, &from->end, chains_end);
     }
+}
+
+void weft__part_grow(struct weft__part *part)
+{
+    weft__spin_acquire(&part->lock);
+    weft__part_grow_locked(part);
     weft__spin_release(&part->lock);
 }
 

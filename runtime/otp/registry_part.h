@@ -45,7 +45,9 @@
 #include "weft/registry.h"
 
 struct weft__part;
+struct weft__row;
 struct weft__tie;
+struct weft__topics;
 
 struct weft__record {
     struct weft__block block;
@@ -57,7 +59,13 @@ struct weft__record {
     struct weft__record *prev;              /* in its chain, of the table there is */
     struct weft__record *newer, *older;     /* of its tie */
     struct weft__tie *tie;                  /* or NULL: metadata */
-    struct weft__epoch_entry end;
+    union {
+        struct weft__epoch_entry end;       /* taken out */
+        struct {                            /* in there, of a partition with topics: topics.h */
+            struct weft__row *row;
+            uint32_t seat;
+        };
+    };
 };
 
 /* What a process has in a partition: made by it, gone with its last record. */
@@ -87,6 +95,7 @@ struct weft__part {
     enum weft_registry_keys keys;
     uint32_t n_listeners;
     weft_atom *listeners;
+    struct weft__topics *topics; /* of a PubSub; else NULL */
     /* By writers, read by all. */
     _Alignas(64) _Atomic(struct weft__chains *) table;
     _Atomic int64_t n;
@@ -161,8 +170,9 @@ static inline const struct weft__record *weft__walk_key_next(struct weft__walk_k
 struct weft__record *weft__record_new(uint64_t hash, weft_term key, weft_term value, weft_pid pid);
 void weft__record_free(struct weft__record *record);
 
-/* Behind all others of its key, and to its tie. */
-void weft__part_add_locked(struct weft__part *part, struct weft__record *record, struct weft__tie *tie);
+/* Behind all others of its key, and to its tie. false: no memory; only where there are
+ * topics. */
+bool weft__part_add_locked(struct weft__part *part, struct weft__record *record, struct weft__tie *tie);
 /* Out of its chain and its tie; free it by weft__records_end. */
 void weft__part_remove_locked(struct weft__part *part, struct weft__record *record);
 /* In the place of another, at once; free that one likewise. */
@@ -177,8 +187,9 @@ static inline bool weft__part_is_full(struct weft__part *part, const struct weft
     return (uint64_t)atomic_load_explicit(&part->n, memory_order_relaxed) > table->mask + 1;
 }
 
-/* Grow if there is need, and no old table any more. Not under the lock. */
+/* Grow if there is need, and no old table any more. The first one not under the lock. */
 void weft__part_grow(struct weft__part *part);
+void weft__part_grow_locked(struct weft__part *part);
 
 /* Free a list of removed records (by `older`) when no reader can see them. */
 void weft__records_end(struct weft__record *list);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/options.h"
+#include "otp/topics.h"
 #include "otp/task.h"
 #include "proc/runtime.h"
 #include "term/copy.h"
@@ -101,8 +102,22 @@ static void registry_end(struct weft__epoch_entry *end)
 }
 
 /* NULL: no memory. */
+static struct weft__part *part_new(weft_atom name, enum weft_registry_keys keys, weft_term listeners, bool has_topics)
+{
+    struct weft__part *part = weft__part_new(name, keys, listeners);
+
+    if (part == NULL || !has_topics)
+        return part;
+    part->topics = weft__topics_new(name);
+    if (part->topics != NULL)
+        return part;
+    weft__part_drop(part);
+    return NULL;
+}
+
+/* NULL: no memory. */
 static struct weft__registry *registry_new(weft_atom name, enum weft_registry_keys keys, uint32_t n_parts,
-                                           weft_term listeners)
+                                           weft_term listeners, bool is_pubsub)
 {
     struct weft__registry *registry = calloc(1, sizeof *registry + n_parts * sizeof registry->parts[0]);
 
@@ -110,10 +125,11 @@ static struct weft__registry *registry_new(weft_atom name, enum weft_registry_ke
         return NULL;
     registry->name = name;
     registry->keys = keys;
+    registry->is_pubsub = is_pubsub;
     registry->supervisor = weft_self();
     registry->meta = weft__part_new(name, WEFT_UNIQUE, weft_empty_list);
     while (registry->n_parts < n_parts) {
-        struct weft__part *part = weft__part_new(name, keys, listeners);
+        struct weft__part *part = part_new(name, keys, listeners, is_pubsub);
 
         if (part == NULL)
             break;
@@ -210,18 +226,21 @@ static void set_meta(struct weft__registry *registry, weft_term list)
         weft_registry_put_meta(registry->name, weft_tuple_at(pair, 0), weft_tuple_at(pair, 1));
 }
 
-/* arg: {name, keys, partitions, listeners, meta}. A unique key may be asked of any
+/* arg: {name, keys, partitions, listeners, meta}; of a PubSub, and its telemetry. A unique key may be asked of any
  * partition's process, so they all begin anew together; duplicate ones alone. */
 static weft_supervisor_init supervisor_init(weft_term arg)
 {
     weft_atom name = weft_tuple_at(arg, 0);
     enum weft_registry_keys keys = (enum weft_registry_keys)weft_to_int(weft_tuple_at(arg, 1));
     size_t n = (size_t)weft_to_int(weft_tuple_at(arg, 2));
-    struct weft__registry *registry = registry_new(name, keys, (uint32_t)n, weft_tuple_at(arg, 3));
+    bool is_pubsub = weft_tuple_size(arg) == 6;
+    struct weft__registry *registry = registry_new(name, keys, (uint32_t)n, weft_tuple_at(arg, 3), is_pubsub);
     weft_child_spec *children;
 
     if (registry == NULL)
         weft__proc_system_limit(CALL, "no memory");
+    if (is_pubsub)
+        registry->telemetry = (weft_pubsub_telemetry_fn *)(uintptr_t)weft_to_pointer(weft_tuple_at(arg, 5));
     weft_defer(registry_close, registry);
     add(registry);
     set_meta(registry, weft_tuple_at(arg, 4));
@@ -233,14 +252,14 @@ static weft_supervisor_init supervisor_init(weft_term arg)
                                    .strategy = keys == WEFT_UNIQUE ? WEFT_ONE_FOR_ALL : WEFT_ONE_FOR_ONE);
 }
 
-static weft_started start_packed(weft_term packed)
+weft_started weft__registry_start_packed(weft_term packed)
 {
     return weft_supervisor_start_link_init(supervisor_init, packed, weft_tuple_at(packed, 0));
 }
 
 /* -- options ----------------------------------------------------------------------------------- */
 
-static bool is_name(weft_term term)
+bool weft__registry_is_name(weft_term term)
 {
     return weft_is_atom(term) && !weft_is_bool(term) && !weft_eq(term, A(nil)) && !weft_eq(term, A(undefined));
 }
@@ -259,7 +278,7 @@ static void check_lists(const char *call, weft_term listeners, weft_term meta)
     if (!is_proper_list(listeners))
         weft__proc_badarg(call, ".listeners is %s: a list of atoms, the names of processes", weft_inspect(listeners));
     weft_list_each (name, listeners)
-        if (!is_name(name))
+        if (!weft__registry_is_name(name))
             weft__proc_badarg(call, ".listeners has %s: atoms only, the names of processes", weft_inspect(name));
     if (!is_proper_list(meta) || weft__copy_size(meta, &refusal) == WEFT__COPY_REFUSED)
         weft__proc_badarg(call, ".meta is %s: a list of {key, value}", weft_inspect(meta));
@@ -277,7 +296,7 @@ static weft_term pack(const char *call, const struct weft_registry_options *give
     weft__options_take(&options, given);
     if (weft_is_none(options.name))
         weft__proc_badarg(call, ".name is missing: an atom");
-    if (!is_name(options.name))
+    if (!weft__registry_is_name(options.name))
         weft__proc_badarg(call, ".name is %s: an atom other than nil, true, false and undefined",
                           weft_inspect(options.name));
     if ((int)options.keys == 0)
@@ -295,12 +314,12 @@ static weft_term pack(const char *call, const struct weft_registry_options *give
 
 weft_started weft_registry_start_link_opt(const struct weft_registry_options *options)
 {
-    return start_packed(pack(CALL, options));
+    return weft__registry_start_packed(pack(CALL, options));
 }
 
 weft_child_spec weft_registry_child_opt(const struct weft_registry_options *options)
 {
     weft_term packed = pack("weft_registry_child", options);
 
-    return weft_child(.id = weft_tuple_at(packed, 0), .start = start_packed, .arg = packed, .type = WEFT_SUPERVISOR);
+    return weft_child(.id = weft_tuple_at(packed, 0), .start = weft__registry_start_packed, .arg = packed, .type = WEFT_SUPERVISOR);
 }

@@ -53,6 +53,12 @@ struct weft__block *weft__block_new(size_t size)
 
 void weft__block_free(struct weft__block *block)
 {
+    struct weft__shared *whole = weft__block_whole(block);
+
+    if (whole) {
+        weft__shared_drop(whole);
+        return;
+    }
     if (block->counted)
         weft__counted_release(block->counted, NULL);
     ASAN_UNPOISON_MEMORY_REGION(block, block->size);

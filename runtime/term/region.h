@@ -7,7 +7,9 @@
  * the newest counted term at its start. Leaving it frees what is newer. A
  * counted term is one that holds a count on something shared (a large binary,
  * a native object); it sits in a list, of its region or of its block, so that
- * the count can be given back when the memory goes.
+ * the count can be given back when the memory goes. A block may also be a part
+ * of a larger piece of memory that is counted (one of many messages made at
+ * once): freeing it gives back a count of that.
  *
  * Invariants: blocks are newest first, and so are the counted terms; every
  *             scope's marks are in the lists of its region, outer ones further
@@ -42,10 +44,11 @@
 
 struct weft__counted;
 struct weft__kept;
+struct weft__shared;
 
 struct weft__block {
     struct weft__block *next;      /* older one in a region; free to use elsewhere */
-    struct weft__counted *counted; /* terms in here that hold a count */
+    struct weft__counted *counted; /* terms in here that hold a count; of a part: see below */
     uint32_t size;                 /* bytes, this header too: what slab_free is told */
     uint8_t kind;                  /* for whoever sends blocks about */
     uint8_t flags;
@@ -94,6 +97,20 @@ void weft__region_trim(struct weft__region *region);
 struct weft__block *weft__block_new(size_t size);
 /* Release its counted terms and free it. */
 void weft__block_free(struct weft__block *block);
+
+/* A part has no counted terms of its own; where others keep them it keeps what it
+ * is a part of, with a bit that no address has. */
+static inline void weft__block_make_part(struct weft__block *block, struct weft__shared *whole)
+{
+    block->counted = (struct weft__counted *)((uintptr_t)whole | 1);
+}
+/* What the block is a part of, or NULL. */
+static inline struct weft__shared *weft__block_whole(const struct weft__block *block)
+{
+    uintptr_t word = (uintptr_t)block->counted;
+
+    return (word & 1) != 0 ? (struct weft__shared *)(word - 1) : NULL;
+}
 /* The same with the thread's cache at hand. */
 static inline void weft__block_free_to(struct weft__cache *cache, struct weft__block *block)
 {

@@ -5,15 +5,20 @@
 #include "term/region.h"
 #include "term/term.h"
 
-void weft__shared_drop(struct weft__shared *shared)
+void weft__shared_drop_many(struct weft__shared *shared, uint64_t n)
 {
     /* Release: what this holder did comes before the end of the object. */
-    if (atomic_fetch_sub_explicit(&shared->count, 1, memory_order_release) != 1)
+    if (atomic_fetch_sub_explicit(&shared->count, n, memory_order_release) != n)
         return;
     /* Acquire, with the releases of all other holders (a load, which race
      * detectors follow, unlike a fence). */
     (void)atomic_load_explicit(&shared->count, memory_order_acquire);
     shared->release(shared);
+}
+
+void weft__shared_drop(struct weft__shared *shared)
+{
+    weft__shared_drop_many(shared, 1);
 }
 
 void weft__counted_release(struct weft__counted *from, struct weft__counted *until)

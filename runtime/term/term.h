@@ -178,6 +178,8 @@ static inline void weft__shared_hold(struct weft__shared *shared)
     atomic_fetch_add_explicit(&shared->count, 1, memory_order_relaxed);
 }
 void weft__shared_drop(struct weft__shared *shared);
+/* The same of n, above 0, at once. */
+void weft__shared_drop_many(struct weft__shared *shared, uint64_t n);
 
 /* Give back the counts from `from` down to, not with, `until`. */
 void weft__counted_release(struct weft__counted *from, struct weft__counted *until);
