@@ -21,6 +21,24 @@
  *          line of 4,096 bytes (so that a pipe keeps lines whole). What is
  *          cut ends in "...". The text has its room before the fields have.
  * errno:   left as it was.
+ *
+ * Reports. An abnormal end is one record of level error, made by what ended (a
+ * process that faulted or called weft_error, a task, a server) and, when it was a
+ * supervisor's child, one by that. Its fields are a list with these keys, without
+ * those of which nothing is known:
+ *
+ *     what           :process, :task, :server, :child, :supervisor
+ *     pid, name      of what ended
+ *     child          its id in the spec
+ *     supervisor     whose it is
+ *     reason         what it ended with; the stack of a fault apart
+ *     stack          functions of the program, innermost first: pointers
+ *     last_message   what a server or a handler was handling
+ *
+ * and then what is known of its kind: function, args, started_from, module, client,
+ * state, max_restarts, endings and others. Each kind of report is a place of its
+ * own for the limits below: a storm of one hides no other, and how many were left
+ * out is told.
  */
 #ifndef WEFT_LOG_H
 #define WEFT_LOG_H
@@ -163,7 +181,8 @@ WEFT_API int weft_log_set_handler(weft_log_fn *fn, void *arg, struct weft_log_ha
 enum weft_log_format_kind {
     WEFT_LOG_READABLE,
     WEFT_LOG_JSON      /* an object a line: time, level, pid, label, function, file, line, left_out, text,
-                        * fields, cut; what does not apply is not there */
+                        * fields, cut; what does not apply is not there. Lists are arrays; maps, and
+                        * lists of pairs, are objects; one that is too large is text, and cut */
 };
 /* with_place: file and line in readable lines too. 0, or WEFT_EINVAL. At
  * first: readable, without. */

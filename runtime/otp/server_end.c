@@ -5,7 +5,7 @@
 #include "otp/child_spec.h"
 #include "otp/server.h"
 #include "proc/life.h"
-#include "proc/log.h"
+#include "proc/report.h"
 #include "proc/runtime.h"
 #include "term/atom.h"
 #include "term/region.h"
@@ -37,32 +37,35 @@ WEFT__GATE static weft_term status_of(struct weft__server *server)
     return server->callbacks->format_status != NULL ? server->callbacks->format_status(status) : status;
 }
 
-static weft_term fields_of(struct weft__proc *proc, struct weft__server *server, weft_term status)
+/* status: what may be shown of it. */
+static struct weft__report report_of(struct weft__proc *proc, struct weft__server *server, weft_term status)
 {
-    weft_term nil = WEFT__A(nil);
-    weft_term shown = weft_is_map(status) ? status : weft_map();
-    weft_term fields = weft_list(weft_tuple(WEFT_ATOM("state"), weft_map_get(shown, WEFT_ATOM("state"), nil)),
-                                 weft_tuple(WEFT__A(reason), weft_map_get(shown, WEFT__A(reason), nil)));
+    weft_term shown = weft_is_map(status) ? status : weft_map(), nil = WEFT__A(nil), more;
+    struct weft__report report = weft__report_of(proc, WEFT_ATOM("server"), weft_map_get(shown, WEFT__A(reason), nil));
 
+    report.name = server->name;
+    report.last_message = weft_map_get(shown, WEFT__A(message), nil);
+    more = weft_list(weft_tuple(WEFT_ATOM("state"), weft_map_get(shown, WEFT_ATOM("state"), nil)));
     if (!weft_is_none(server->serving.from))
-        fields = weft_cons(weft_tuple(WEFT_ATOM("client"), server->serving.client), fields);
-    fields = weft_cons(weft_tuple(WEFT_ATOM("last_message"), weft_map_get(shown, WEFT__A(message), nil)), fields);
+        more = weft_cons(weft_tuple(WEFT_ATOM("client"), server->serving.client), more);
     if (server->callbacks->name != NULL)
-        fields = weft_cons(weft_tuple(WEFT_ATOM("module"), weft_str(server->callbacks->name)), fields);
-    return weft_cons(weft_tuple(WEFT_ATOM("server"), weft__server_term(proc, server)), fields);
+        more = weft_cons(weft_tuple(WEFT_ATOM("module"), weft_str(server->callbacks->name)), more);
+    report.more = more;
+    return report;
 }
 
 WEFT__GATE static void report(struct weft__proc *proc, struct weft__server *server)
 {
     if (!weft__reason_is_quiet(server->reason))
-        weft__log_report(WEFT_LOG_ERROR, "GenServer terminating", fields_of(proc, server, status_of(server)));
+        weft__report_log(WEFT_LOG_ERROR, "GenServer terminating", report_of(proc, server, status_of(server)));
 }
 
 /* describe or format_status crashed: nothing of the state is shown. GS-59 */
 static void report_without_state(struct weft__proc *proc, struct weft__server *server)
 {
-    weft__log_report(WEFT_LOG_ERROR, "GenServer terminating",
-                     fields_of(proc, server,
+    proc->flags &= ~(uint32_t)WEFT__LEFT; /* those are its frames now */
+    weft__report_log(WEFT_LOG_ERROR, "GenServer terminating",
+                     report_of(proc, server,
                                weft_map(WEFT_ATOM("state"), weft_str("describe or format_status crashed"),
                                         WEFT__A(reason), server->reason)));
 }
@@ -88,14 +91,20 @@ WEFT__GATE void weft__server_stop(struct weft__proc *proc, struct weft__server *
     weft__server_finish(proc, server);
 }
 
+static struct weft__report report_of_start(struct weft__proc *proc, struct weft__server *server)
+{
+    struct weft__report report = weft__report_of(proc, WEFT_ATOM("server"), proc->reason);
+
+    report.name = server->name;
+    report.more = weft_list(weft_tuple(WEFT_ATOM("init"), weft__log_function(server->callbacks->init)));
+    return report;
+}
+
 /* init ended otherwise than it should. */
 WEFT__GATE static void fail_start(struct weft__proc *proc, struct weft__server *server)
 {
     if (!weft__reason_is_quiet(proc->reason))
-        weft__log_report(WEFT_LOG_ERROR, "GenServer failed to start",
-                         weft_list(weft_tuple(WEFT_ATOM("server"), weft__server_term(proc, server)),
-                                   weft_tuple(WEFT_ATOM("init"), weft__log_function(server->callbacks->init)),
-                                   weft_tuple(WEFT__A(reason), proc->reason)));
+        weft__report_log(WEFT_LOG_ERROR, "GenServer failed to start", report_of_start(proc, server));
     weft__life_end(proc, proc->reason);
 }
 

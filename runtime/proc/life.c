@@ -30,6 +30,7 @@
 #include "proc/owned.h"
 #include "proc/runtime.h"
 #include "proc/signal.h"
+#include "term/keep.h"
 #include "weft/error.h"
 #include "weft/log.h"
 
@@ -196,6 +197,7 @@ WEFT__GATE static bool handle(struct weft__proc *proc, struct weft__message *mes
     weft__mailbox_remove(proc, message);
     weft__scope_enter(&scope, &proc->region);
     weft__region_adopt(&proc->region, &message->block);
+    proc->arg = message->root; /* for reports */
     weft__proc_let_user();
     goes_on = proc->entry.handler(proc->state_of_handler, message->root);
     weft__proc_back_from_user(proc);
@@ -268,11 +270,14 @@ _Noreturn void weft__proc_exit(struct weft__proc *proc, weft_term reason)
     }
     weft__catch_throw(proc, reason);
     weft__proc_enter_slot(proc); /* and never out again: from here on it is the scheduler's */
-    if (proc->flags & WEFT__ENDS)
+    if (proc->flags & WEFT__ENDS) {
         /* In a defer: that one is over, the others and the end go on. */
+        proc->flags &= ~(uint32_t)WEFT__LEFT;
         weft_log_error("a function given to weft_defer ended: %s", weft_inspect(reason));
-    else
+    } else {
+        proc->flags |= WEFT__LEFT;
         proc->reason = reason;
+    }
     weft__fiber_abandon(end_abandoned, proc);
 }
 
@@ -396,7 +401,7 @@ static bool take_child_id(struct weft__proc *parent, struct weft__proc *child)
         return true;
     extra = weft__proc_extra(child);
     if (extra != NULL)
-        extra->child_id = weft__copy_to_region(&child->region, parent->extra->starting, "weft_spawn");
+        extra->child_id = weft__keep_in(&child->region, parent->extra->starting, "weft_spawn");
     return extra != NULL;
 }
 

@@ -30,6 +30,8 @@
 #define FIELD_MIN 24      /* bytes without which a field is not begun */
 #define FIELD_SMALL 128   /* bytes that are kept for each later one, where there are */
 #define END_ROOM 48       /* for what comes after the fields */
+#define DEPTH_MAX 6       /* of lists and maps in JSON; deeper ones are text */
+#define MEMBERS_MAX 256   /* of a list that is looked at to tell an object */
 #define TEXT_CHECKED 1024 /* bytes of a binary that are looked at to tell text */
 
 static struct {
@@ -222,8 +224,14 @@ static void put_quoted_inspected(struct line *line, weft_term term, size_t room)
     (void)line_put(line, "\"", 1);
 }
 
-/* Numbers, booleans, null and text as JSON has them, the rest as text. */
-static void put_json(struct line *line, weft_term term, size_t room)
+static bool is_pair(weft_term term)
+{
+    return weft_is_tuple(term) && weft_tuple_size(term) == 2;
+}
+
+/* What is neither a list nor a map: numbers, booleans, null and text as JSON has
+ * them, the rest as text. */
+static void put_scalar(struct line *line, weft_term term, size_t room)
 {
     bool truth;
 
@@ -243,6 +251,105 @@ static void put_json(struct line *line, weft_term term, size_t room)
         put_quoted_inspected(line, term, room);
 }
 
+static void put_key(struct line *line, weft_term key, size_t room);
+static bool put_nested(struct line *line, weft_term term, unsigned depth);
+
+/* Numbers, booleans, null, text, lists and maps as JSON has them, the rest as text;
+ * so are lists and maps of which not all can be had. */
+static void put_json(struct line *line, weft_term term, size_t room, unsigned depth)
+{
+    if (weft_is_list(term) || weft_is_map(term)) {
+        char *begin = line->at, *limit = line->limit;
+        bool was_cut = line->is_cut, is_whole;
+
+        if (room < line_room(line))
+            line->limit = line->at + room;
+        line->is_cut = false;
+        is_whole = put_nested(line, term, depth) && !line->is_cut;
+        line->limit = limit;
+        line->is_cut = was_cut;
+        if (is_whole)
+            return;
+        line->at = begin;
+    }
+    put_scalar(line, term, room);
+}
+
+static bool is_key(weft_term term)
+{
+    return weft_is_atom(term) || weft_is_bin(term);
+}
+
+static bool put_member(struct line *line, weft_term key, weft_term value, bool is_first, unsigned depth)
+{
+    if (!line_put(line, is_first ? "\"" : ",\"", is_first ? 1 : 2))
+        return false;
+    put_key(line, key, line_room(line));
+    if (!line_put(line, "\":", 2))
+        return false;
+    put_json(line, value, line_room(line), depth);
+    return !line->is_cut;
+}
+
+/* A list of pairs whose keys are atoms. */
+static bool is_keywords(weft_term list)
+{
+    size_t n = 0;
+
+    for (; !weft_is_empty_list(list); list = weft_tail(list), n++)
+        if (n == MEMBERS_MAX || !weft_is_list(list) || !is_pair(weft_head(list)) ||
+            !weft_is_atom(weft_tuple_at(weft_head(list), 0)))
+            return false;
+    return n > 0;
+}
+
+static bool put_map(struct line *line, weft_term map, unsigned depth)
+{
+    weft_term key, value;
+    bool is_first = true;
+
+    for (size_t at = 0; weft_map_next(map, &at, &key, &value); is_first = false)
+        if (!is_key(key) || !put_member(line, key, value, is_first, depth))
+            return false;
+    return true;
+}
+
+static bool put_keywords(struct line *line, weft_term list, unsigned depth)
+{
+    for (bool is_first = true; !weft_is_empty_list(list); list = weft_tail(list), is_first = false)
+        if (!put_member(line, weft_tuple_at(weft_head(list), 0), weft_tuple_at(weft_head(list), 1), is_first, depth))
+            return false;
+    return true;
+}
+
+static bool put_elements(struct line *line, weft_term list, unsigned depth)
+{
+    for (bool is_first = true; !weft_is_empty_list(list); list = weft_tail(list), is_first = false) {
+        if (!weft_is_list(list) || (!is_first && !line_put(line, ",", 1)))
+            return false; /* improper, or too long */
+        put_json(line, weft_head(list), line_room(line), depth);
+        if (line->is_cut)
+            return false;
+    }
+    return true;
+}
+
+/* An object or an array, whole or not at all. */
+static bool put_nested(struct line *line, weft_term term, unsigned depth)
+{
+    bool is_object = weft_is_map(term) || is_keywords(term);
+    bool is_whole;
+
+    if (depth == DEPTH_MAX || !line_put(line, is_object ? "{" : "[", 1) || line_room(line) == 0)
+        return false;
+    line->limit--; /* the closing one has its place */
+    is_whole = weft_is_map(term) ? put_map(line, term, depth + 1)
+               : is_object       ? put_keywords(line, term, depth + 1)
+                                 : put_elements(line, term, depth + 1);
+    line->limit++;
+    return is_whole && line_put(line, is_object ? "}" : "]", 1);
+}
+
 /* -- fields ------------------------------------------------------------------------------- */
 
 /* Pairs of a keyword list or a map, one after the other. Anything goes: what
@@ -251,11 +358,6 @@ struct fields {
     weft_term rest; /* the map, or what is left of the list */
     size_t at;      /* in the map */
 };
-
-static bool is_pair(weft_term term)
-{
-    return weft_is_tuple(term) && weft_tuple_size(term) == 2;
-}
 
 static bool fields_next(struct fields *fields, weft_term *key, weft_term *value)
 {
@@ -312,7 +414,7 @@ static void put_field(struct line *line, weft_term key, weft_term value, bool is
     (void)line_put(line, line->is_json ? "\":" : "=", line->is_json ? 2 : 1);
     begin = line->at;
     if (line->is_json)
-        put_json(line, value, line_room(line));
+        put_json(line, value, line_room(line), 0);
     else
         put_inspected(line, value, line_room(line));
     if (line->at == begin) /* a number that does not fit */

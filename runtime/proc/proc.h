@@ -120,6 +120,7 @@ enum {
     WEFT__WAITS = 64,         /* inside a wait: what process_info calls waiting */
     WEFT__LIMITED = 256,      /* its memory has a limit: see limit.h */
     WEFT__FAULTED = 512,      /* its code was left at a fault: what it was changing may be half written */
+    WEFT__LEFT = 1024,        /* it ends, and the frames it left are behind the stack it ends on */
     WEFT__FOREIGN_ONE = 1 << 16 /* from here up: how many foreign locks it says it holds */
 };
 
@@ -159,7 +160,8 @@ struct weft__proc {
         void (*report)(struct weft__proc *proc, weft_term reason); /* of a function: how its
                                          * end is reported, or NULL */
     };
-    weft_term arg;                      /* of a function; in memory of the region */
+    weft_term arg;                      /* of a function, in memory of the region; of a handler,
+                                         * the message that it handles */
     weft_term reason;                   /* DOOMED or ending: in memory of the region */
     _Atomic uint64_t task_ref;          /* IS_TASK: the reference its owner knows; relaxed, as
                                          * it is atomic only for free slots' sake (table.c) */
@@ -194,7 +196,7 @@ struct weft__extra {
     size_t memory_room;        /* the next count */
     weft_pid owner;            /* of a task that a supervisor started: who awaits it; or weft_none */
     weft_term starting;        /* of a supervisor: the id of the child whose start function runs; or weft_none */
-    weft_term child_id;        /* of what that spawned: the same, in memory of its region; or weft_none */
+    weft_term child_id;        /* of what that spawned: the same, kept; or weft_none */
     struct weft__catch *catcher; /* the innermost, in the process's frames; or NULL */
 };
 

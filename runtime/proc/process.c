@@ -4,7 +4,7 @@
 #include "base/code.h"
 #include "base/here.h"
 #include "base/options.h"
-#include "proc/log.h"
+#include "proc/report.h"
 #include "proc/catch.h"
 #include "proc/proc.h"
 #include "proc/runtime.h"
@@ -147,14 +147,23 @@ WEFT__GATE void *weft_blocking(void *(*fn)(void *arg), void *arg)
 
 /* -- ending ---------------------------------------------------------------------------- */
 
+static struct weft__report report_of(struct weft__proc *proc, weft_term reason)
+{
+    struct weft__report report = weft__report_of(proc, WEFT_ATOM("process"), reason);
+
+    if (proc->fiber.kind == WEFT__PROC_HANDLER)
+        report.last_message = proc->arg;
+    if (proc->fiber.kind != WEFT__PROC_GUEST)
+        report.more = weft_list(weft_tuple(WEFT_ATOM("function"), weft__log_function(proc->entry.fn)));
+    return report;
+}
+
 void weft__proc_crash(struct weft__proc *proc, weft_term reason)
 {
     /* A task and a server report their own ends; what is caught, who caught it. */
     if (!weft__catch_is_open(proc) && proc->fiber.kind != WEFT__PROC_SERVER &&
         (proc->fiber.kind != WEFT__PROC_FUNCTION || proc->report == NULL))
-        weft__log_report(WEFT_LOG_ERROR, "process crashed",
-                         weft_list(weft_tuple(WEFT_ATOM("pid"), proc->pid),
-                                   weft_tuple(WEFT_ATOM("reason"), reason)));
+        weft__report_log(WEFT_LOG_ERROR, "process crashed", report_of(proc, reason));
     weft__proc_exit(proc, reason);
 }
 

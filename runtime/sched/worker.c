@@ -356,6 +356,8 @@ _Noreturn void weft__fiber_abandon(void (*entry)(void *arg), void *arg)
     struct weft__stack *mine = here->stack;
 
     weft__assert(here->after == NULL);
+    /* Where the frames are, for who reports of them. */
+    mine->context = (struct weft__context){NULL, __builtin_frame_address(0), __builtin_frame_address(0)};
     here->stack = weft__worker_base_stack(here->slot.worker, 0);
     here->stack->next = mine; /* which may be such a one itself: entry abandoned it */
     weft__context_make(here->stack, abandoned);

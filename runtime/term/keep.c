@@ -28,15 +28,14 @@ static void kept_free(struct weft__kept *kept)
     weft__memory_free(kept, kept->size);
 }
 
-weft_term weft_keep(weft_term term)
+weft_term weft__keep_in(struct weft__region *region, weft_term term, const char *call)
 {
-    struct weft__region *region = weft__region_here();
     struct weft__copy_refusal refusal;
     size_t size = weft__copy_size(term, &refusal);
     struct weft__kept *kept;
 
     if (size == WEFT__COPY_REFUSED)
-        weft__copy_fail("weft_keep", &refusal);
+        weft__copy_fail(call, &refusal);
     if (size == 0)
         return term;
     size += sizeof *kept;
@@ -49,6 +48,11 @@ weft_term weft_keep(weft_term term)
     kept->seal = kept_seal(kept);
     kept_link(&region->kept, kept);
     return weft__copy_into(term, (char *)(kept + 1), &kept->counted);
+}
+
+weft_term weft_keep(weft_term term)
+{
+    return weft__keep_in(weft__region_here(), term, "weft_keep");
 }
 
 void weft_drop(weft_term term)

@@ -23,6 +23,11 @@ struct weft__kept {
     uint64_t seal; /* tells a kept term from others */
 };
 
+struct weft__region;
+
+/* weft_keep, for whoever the region belongs to: a process that has not begun, say. */
+weft_term weft__keep_in(struct weft__region *region, weft_term term, const char *call);
+
 void weft__kept_release(struct weft__kept **list);
 void weft__kept_move(struct weft__kept **into, struct weft__kept **from);
 bool weft__kept_holds(const struct weft__kept *list, const void *at);

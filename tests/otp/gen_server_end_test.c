@@ -291,7 +291,8 @@ PROCESS_TEST(an_abnormal_end_is_one_report, "GS-49")
     check(!try_run_call(server, crashes, A(boom), &reason));
     weft_log_set_handler(NULL, NULL, NULL);
     check_int(atomic_load(&n_reports), 1);
-    check_has(last_report, "server=:reported");
+    check_has(last_report, "what=:server ");
+    check_has(last_report, "name=:reported");
     check_has(last_report, "last_message=");
     check_has(last_report, "state=1");
     check_has(last_report, "reason={:boom, []}");

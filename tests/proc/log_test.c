@@ -76,7 +76,7 @@ static weft_term long_text(size_t size)
 }
 
 /* Is it one JSON object, and nothing after it but a newline? Strings, numbers,
- * words and nested objects; enough for what the logger writes. */
+ * words, nested objects and arrays; enough for what the logger writes. */
 static const char *json_value(const char *at)
 {
     if (*at == '"') {
@@ -97,6 +97,12 @@ static const char *json_value(const char *at)
                 at = json_value(at + 1);
         } while (*at == ',');
         return *at == '}' ? at + 1 : "";
+    }
+    if (*at == '[') {
+        do
+            at = *++at == ']' ? at : json_value(at);
+        while (*at == ',');
+        return *at == ']' ? at + 1 : "";
     }
     return at + strspn(at, "-+.0123456789eaflnrstu");
 }
@@ -414,7 +420,34 @@ TEST(a_json_line_has_typed_values)
                                                weft_tuple(A(b), weft_bin("\xff\x00", 2)))),
               "{\"time\":\"2026-05-17T09:30:12.042Z\",\"level\":\"error\",\"text\":\"a \\\"b\\\"\\n\\\\\","
               "\"fields\":{\"i\":-7,\"f\":1.5,\"t\":true,\"n\":null,\"a\":\"ok\",\"s\":\"\xe2\x82\xac\","
-              "\"l\":\"[1, \\\"x\\\"]\",\"b\":\"<<255, 0>>\"}}\n");
+              "\"l\":[1,\"x\"],\"b\":\"<<255, 0>>\"}}\n");
+}
+
+TEST(lists_and_maps_are_arrays_and_objects_in_json)
+{
+    weft_term deep = weft_int(1);
+    const char *line;
+
+    weft_log_set_format(WEFT_LOG_JSON, false);
+    line = line_of("x", weft_list(weft_tuple(A(m), weft_map(A(k), weft_list(weft_int(1), weft_map()))),
+                                  weft_tuple(A(w), weft_list(weft_tuple(A(a), weft_int(1)), weft_tuple(A(b), A(nil)))),
+                                  weft_tuple(A(e), weft_empty_list),
+                                  weft_tuple(A(t), weft_list(weft_tuple(weft_int(1), weft_int(2)))),
+                                  weft_tuple(A(i), weft_cons(weft_int(1), weft_int(2))),
+                                  weft_tuple(A(o), weft_map(weft_int(1), weft_int(2)))));
+    check_has(line, "\"fields\":{\"m\":{\"k\":[1,{}]},\"w\":{\"a\":1,\"b\":null},\"e\":[],\"t\":[\"{1, 2}\"],"
+                    "\"i\":\"[1 | 2]\",\"o\":\"%{1 => 2}\"}");
+    check_json(line);
+    for (int i = 0; i < 20; i++)
+        deep = weft_list(deep);
+    line = line_of("x", weft_list(weft_tuple(A(deep), deep)));
+    check_has(line, "\"deep\":[[[[[[\"[[[");
+    check_json(line);
+    line = line_of("x", weft_list(weft_tuple(A(big), weft_list(long_text(3000), long_text(3000))),
+                                  weft_tuple(A(n), weft_int(7))));
+    check_has(line, "\"big\":\"[");
+    check_has(line, "...\",\"n\":7},\"cut\":true}");
+    check_json(line);
 }
 
 TEST(a_json_line_without_fields_is_whole)
