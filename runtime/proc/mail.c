@@ -11,6 +11,8 @@
 #include "term/region.h"
 #include "weft/error.h"
 
+#define SCAN_PIECE 16 /* messages that a receive looks at in one go */
+
 /* -- send --------------------------------------------------------------------------- */
 
 /* Where a message goes: its pid, and the alias it goes through or 0. A code
@@ -219,12 +221,37 @@ static struct weft__message *match_task(struct weft__proc *proc, struct weft__me
     return is_it ? weft__mailbox_make_plain(proc, message) : NULL;
 }
 
+/* A process that always finds a message, or looks without waiting, would never
+ * park: so after each receive others may have a turn. */
+static inline struct weft__here *give_way(struct weft__here *here, struct weft__proc *proc)
+{
+    if (__builtin_expect(!weft__fiber_is_to_give_way(here), 1))
+        return here;
+    here = weft__fiber_yield(here);
+    weft__proc_enter_on(here, proc);
+    return here;
+}
+
+/* A long mailbox is looked through in pieces, after each of which others may have
+ * a turn, and a kill its effect. */
+static void take_a_breath(struct weft__proc *proc)
+{
+    if (proc->fiber.kind == WEFT__PROC_GUEST)
+        return;
+    give_way(weft__here(), proc);
+    weft__proc_obey(proc);
+}
+
 /* The oldest message from `at` on that fits; binds are bound. */
 static struct weft__message *find(struct weft__proc *proc, struct weft__message *at, weft_term pattern)
 {
+    uint32_t n = 0;
+
     if (pattern.bits == weft_any.bits && at != NULL && at->block.kind == WEFT__MESSAGE)
         return at;
     while (at != NULL) {
+        if (__builtin_expect(++n % SCAN_PIECE == 0, 0))
+            take_a_breath(proc);
         if (__builtin_expect(at->block.kind == WEFT__MESSAGE_TASK, 0)) {
             struct weft__message *plain = match_task(proc, at, pattern);
 
@@ -240,15 +267,14 @@ static struct weft__message *find(struct weft__proc *proc, struct weft__message 
     return NULL;
 }
 
-/* A process that always finds a message, or looks without waiting, would never
- * park: so after each receive others may have a turn. */
-static inline struct weft__here *give_way(struct weft__here *here, struct weft__proc *proc)
+/* More has come meanwhile, and may do so for ever: let others have a turn, and
+ * the time run out. false: it has. */
+static bool go_on_looking(struct weft__wait *wait)
 {
-    if (__builtin_expect(!weft__fiber_is_to_give_way(here), 1))
-        return here;
-    here = weft__fiber_yield(here);
-    weft__proc_enter_on(here, proc);
-    return here;
+    if (wait->proc->fiber.kind == WEFT__PROC_GUEST)
+        return weft__wait_once(wait, true);
+    give_way(weft__here(), wait->proc);
+    return weft__wait_is_on(wait);
 }
 
 /* The oldest message after `seen` that fits, waiting for it; NULL: no time. */
@@ -270,11 +296,10 @@ static struct weft__message *wait_for(struct weft__proc *proc, struct weft__mess
             if (message != NULL)
                 break;
             seen = proc->mailbox.last;
-            continue;
         }
         if (!has_time || timeout_ms == 0)
             break;
-        has_time = weft__wait_once(&wait, true);
+        has_time = weft__proc_has_inbox(proc) ? go_on_looking(&wait) : weft__wait_once(&wait, true);
     }
     weft__wait_end(&wait);
     return message;

@@ -375,6 +375,8 @@ struct weft__wait {
 void weft__wait_begin(struct weft__wait *wait, struct weft__proc *proc, int64_t timeout_ms);
 /* true: go on waiting is possible; false: the time is over. */
 bool weft__wait_once(struct weft__wait *wait, bool for_mail);
+/* The same of who does not park, since there is something to do. Not in a guest. */
+bool weft__wait_is_on(struct weft__wait *wait);
 void weft__wait_end(struct weft__wait *wait);
 /* Set the timer of a wait that has a time-out, once: for who parks without
  * wait_once, with weft__proc_wait_for_mail. Not in a guest. May switch. */

@@ -268,16 +268,24 @@ void weft__wait_arm(struct weft__wait *wait)
     weft__leave(here, was);
 }
 
+bool weft__wait_is_on(struct weft__wait *wait)
+{
+    /* Acquire, with the release in wait_fired. */
+    if (atomic_load_explicit(&wait->is_over, memory_order_acquire) || wait->timeout_ns == 0)
+        return false;
+    if (!wait->is_set && wait->timeout_ns > 0)
+        weft__wait_arm(wait);
+    return true;
+}
+
 bool weft__wait_once(struct weft__wait *wait, bool for_mail)
 {
     struct weft__proc *proc = wait->proc;
 
     if (proc->fiber.kind == WEFT__PROC_GUEST)
         return weft__guest_wait(wait, for_mail);
-    if (atomic_load_explicit(&wait->is_over, memory_order_acquire) || wait->timeout_ns == 0)
+    if (!weft__wait_is_on(wait))
         return false;
-    if (!wait->is_set && wait->timeout_ns > 0)
-        weft__wait_arm(wait);
     park(weft__here(), proc, for_mail);
     return !atomic_load_explicit(&wait->is_over, memory_order_acquire);
 }

@@ -292,6 +292,51 @@ PROCESS_TEST(messages_that_do_not_fit_do_not_start_a_timeout_again, "PROC-56")
     puppet_stop(noisy);
 }
 
+struct looked_through {
+    _Atomic int n_turns; /* of another process, meanwhile */
+    _Atomic int is_over;
+};
+
+static weft_term counts_turns(weft_term arg)
+{
+    struct looked_through *test = weft_to_pointer(arg);
+
+    while (atomic_load(&test->is_over) == 0) {
+        atomic_fetch_add(&test->n_turns, 1);
+        weft_yield();
+    }
+    return A(ok);
+}
+
+/* On the one worker there is: twenty thousand messages, to look at each takes
+ * ten microseconds. */
+static weft_term looks_through_a_long_mailbox(weft_term arg)
+{
+    static char noise[200000];
+    struct looked_through test = {0, 0};
+    weft_term message = weft_bin(noise, sizeof noise), never;
+    weft_ref down;
+    int n_before;
+
+    for (int i = 0; i < 20000; i++)
+        weft_send(weft_self(), message);
+    noise[sizeof noise - 1] = 1;
+    never = weft_bin(noise, sizeof noise);
+    weft_spawn(counts_turns, weft_pointer(&test), .monitor = &down);
+    weft_yield();
+    n_before = atomic_load(&test.n_turns);
+    check(!weft_receive(never, 0, NULL));
+    check_gt(atomic_load(&test.n_turns), n_before + 3);
+    atomic_store(&test.is_over, 1);
+    await_down(down);
+    return arg;
+}
+
+TEST(who_looks_through_a_long_mailbox_gives_way_to_others, "PROC-54")
+{
+    run_in_runtime(looks_through_a_long_mailbox, .workers = 1);
+}
+
 static weft_term do_receive_for(weft_term timeout_ms)
 {
     weft_term message = weft_none;
