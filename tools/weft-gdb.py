@@ -18,7 +18,7 @@ import re
 import gdb
 
 CONTEXT_LAYOUT = 1
-STATE_MASK, STATE_SERIAL_SHIFT = 7, 8      # of the state word: proc.h
+STATE_MASK, STATE_SERIAL_SHIFT = 3, 8      # of the state word: proc.h
 FREE, ACTIVE, PARKED, ENDING = range(4)
 IN_BLOCKING = 2
 FUNCTION, HANDLER, SERVER, GUEST = range(4)

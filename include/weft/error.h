@@ -78,7 +78,8 @@ WEFT__BEGIN_C
     X(ETOOLONG, -10016, "more than there is room for")                          \
     X(EPROTOCOL, -10017, "the peer broke the protocol")                         \
     X(ETLS, -10018, "no secure connection")                                     \
-    X(ESYS, -10019, "the system did what it should not")
+    X(ESYS, -10019, "the system did what it should not")                        \
+    X(EFULL, -10020, "the mailbox is full")
 
 enum weft_error {
     WEFT_OK = 0,

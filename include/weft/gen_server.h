@@ -219,11 +219,14 @@ struct weft_gen_server_options {
     WEFT_OPTION(bool, sticky, false);             /* stays on one kernel thread */
     WEFT_OPTION(const char *, label, NULL);       /* shown in reports; copied */
     WEFT_OPTION(int64_t, hibernate_after_ms, INT64_MAX); /* accepted; see .hibernate */
+    WEFT_OPTION(size_t, max_queue, 0);            /* as of weft_spawn: messages, casts and calls */
+    WEFT_OPTION(enum weft_when_full, when_full, WEFT_FULL_REFUSE);
 };
 #define WEFT_GEN_SERVER_DEFAULTS                                              \
     .size = sizeof(struct weft_gen_server_options), .name = {0},              \
     .timeout_ms = INT64_MAX, .monitor = NULL, .priority = WEFT_NORMAL,        \
-    .stack_size = 0, .sticky = false, .label = NULL, .hibernate_after_ms = INT64_MAX
+    .stack_size = 0, .sticky = false, .label = NULL, .hibernate_after_ms = INT64_MAX, \
+    .max_queue = 0, .when_full = WEFT_FULL_REFUSE
 
 /* Start a server and wait until its init has returned.
  *
@@ -273,19 +276,31 @@ WEFT_API weft_child_spec weft_gen_server_child(const weft_gen_server *server, we
  *           {:noproc, ...}          nobody there; if it ended before it answered,
  *           its own reason instead, :normal too
  *           {:calling_self, ...}    a server that waits for itself would wait for ever
+ *           {:mailbox_full, ...}    it has a bound and is full (.max_queue)
  *           a mistake: a negative time, no server's name, a pattern part in request
  * Meaning:  Erlang gen_server:call/3; rules GS-14 to GS-24.
  */
 WEFT_API weft_term weft_gen_server_call(weft_server server, weft_term request, int64_t timeout_ms);
 
 /* The same, reporting: true and the reply in *result, or false and in *result the
- * bare reason (:timeout, :noproc, :calling_self, the server's own). May park. */
+ * bare reason (:timeout, :noproc, :calling_self, :mailbox_full, the server's own).
+ * May park. */
 WEFT_API bool weft_gen_server_try_call(weft_server server, weft_term request, int64_t timeout_ms,
                                        weft_term *result);
 
 /* Tell a server; nobody waits. Nothing happens when it does not exist. In a
- * process. Never switches. Exits: a mistake, or {:system_limit, text}. GS-25. */
+ * process. Never switches. Exits: a mistake, {:system_limit, text}, or
+ * {:mailbox_full, server} when it has a bound, is full, and refuses. GS-25. */
 WEFT_API void weft_gen_server_cast(weft_server server, weft_term request);
+
+/* The same, reporting: 0, also when it does not exist; WEFT_EFULL: it is full, and
+ * refuses. A mistake ends the caller all the same. Never switches. */
+WEFT_API int weft_gen_server_try_cast(weft_server server, weft_term request);
+
+/* The same, waiting for room where the server has a bound and is full: 0;
+ * WEFT_ETIMEDOUT: there was none in time, and nothing is sent; WEFT_EDEADLK: the
+ * server itself cast to itself, and is full. May park. As weft_send_wait. */
+WEFT_API int weft_gen_server_cast_wait(weft_server server, weft_term request, int64_t timeout_ms);
 
 /* Cast to a registered name: GS-61. Never switches. */
 WEFT_API void weft_gen_server_abcast(weft_atom name, weft_term request);

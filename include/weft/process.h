@@ -43,6 +43,12 @@ WEFT__BEGIN_C
 
 enum weft_priority { WEFT_HIGH, WEFT_NORMAL, WEFT_LOW };
 
+/* What a message meets that finds a mailbox full (.max_queue). */
+enum weft_when_full {
+    WEFT_FULL_REFUSE, /* its sender is told, or ends: weft_send */
+    WEFT_FULL_DROP    /* it is dropped, and nobody hears */
+};
+
 /* What a process runs: one term in; what it returns is dropped (a task's is
  * its result). When it returns, the process ends with :normal. */
 typedef weft_term weft_fn(weft_term arg);
@@ -67,11 +73,34 @@ struct weft_spawn_options {
     WEFT_OPTION(size_t, max_memory, 0);     /* bytes of terms, mailbox and
                                              * weft_alloc; more end it with
                                              * :killed (PROC-8). 0: no limit */
+    WEFT_OPTION(size_t, max_queue, 0);      /* messages that wait at once, at most;
+                                             * 0: no bound. See below */
+    WEFT_OPTION(enum weft_when_full, when_full, WEFT_FULL_REFUSE);
 };
 #define WEFT_SPAWN_DEFAULTS                                                \
     .size = sizeof(struct weft_spawn_options), .link = false,              \
     .monitor = NULL, .priority = WEFT_NORMAL, .stack_size = 0,             \
-    .sticky = false, .label = NULL, .state_size = 0, .max_memory = 0
+    .sticky = false, .label = NULL, .state_size = 0, .max_memory = 0,      \
+    .max_queue = 0, .when_full = WEFT_FULL_REFUSE
+
+/* A bound for the mailbox. With .max_queue = n, n messages wait at most that were
+ * sent with weft_send, weft_gen_server_cast or weft_gen_server_call; the next one
+ * finds the mailbox full until one is taken out. Then
+ *
+ *   weft_send, _cast        with WEFT_FULL_REFUSE end the sender with
+ *                           {:mailbox_full, to}; the _try_ forms report WEFT_EFULL.
+ *                           With WEFT_FULL_DROP the message is dropped, and the
+ *                           send looks like any other
+ *   weft_gen_server_call    fails at once with :mailbox_full, in both cases
+ *   weft_send_wait          waits for room, in both cases, longest first
+ *
+ * What always gets in: exit signals, :DOWN, replies, tasks' results, system
+ * requests (weft_sys_*, weft_gen_server_stop), and timers' messages. They do not
+ * count either. A place is free again when the message is taken out of the mailbox,
+ * so a selective receive that leaves messages lying keeps it full.
+ *
+ * weft_process_info tells max_queue, and messages_refused: how often there was no
+ * place. */
 
 /* Start a process that runs fn(arg).
  *
@@ -119,13 +148,29 @@ WEFT_API weft_pid weft_self(void);
  * Exits:    {:badarg, text}   nobody has that name; `to` is none of these;
  *           the message holds a pattern part or weft_none
  *           A dead pid or an ended alias is no mistake: nothing happens.
+ *           {:mailbox_full, to}   its mailbox has a bound, is full, and refuses
+ *           (.max_queue)
  * Meaning:  Erlang send/2; PROC-40, PROC-48, PROC-50 to PROC-53. */
 WEFT_API void weft_send(weft_term to, weft_term message);
 
 /* The same, reporting: 0; WEFT_ENOPROC: nobody has that name; WEFT_EBADTERM:
  * the message holds a pattern part or weft_none; WEFT_EINVAL: `to` is no pid,
- * alias or name; WEFT_ENOMEM; WEFT_ESTOPPED: no runtime. Never switches. */
+ * alias or name; WEFT_EFULL: its mailbox is full, and refuses; WEFT_ENOMEM;
+ * WEFT_ESTOPPED: no runtime. Never switches. */
 WEFT_API int weft_try_send(weft_term to, weft_term message);
+
+/* Send a message, and wait for room where the mailbox has a bound and is full
+ * (.max_queue): back-pressure. To one without a bound, a plain send.
+ *
+ *   timeout_ms  from now; 0 looks once; WEFT_INFINITY waits for ever
+ *
+ * Where:    in a process. May park.
+ * Order:    who waits longest is first; a plain send meanwhile finds no room.
+ * Returns:  0: it is sent, or nobody is there (any more). WEFT_ETIMEDOUT: there was
+ *           no room in time, and it is not sent. WEFT_EDEADLK: the caller's own
+ *           mailbox is full. Else as weft_try_send.
+ * Exits:    {:badarg, text}   a negative timeout */
+WEFT_API int weft_send_wait(weft_term to, weft_term message, int64_t timeout_ms);
 
 /* Take the oldest message that fits the pattern; the others stay in order.
  *
@@ -332,10 +377,26 @@ WEFT_API int weft_errno(void);
 
 /* What is known of a process: item is an atom, one of message_queue_len,
  * links, monitors, monitored_by, registered_name, trap_exit, status, parent,
- * dictionary, label, memory, priority; or a list of them (a keyword list comes
+ * dictionary, label, memory, priority, max_queue (:infinity: no bound),
+ * messages_refused; or a list of them (a keyword list comes
  * back). weft_none for a dead process. Reflects every signal the caller sent
  * to it before. In a process. May park. PROC-67, PROC-68. */
 WEFT_API weft_term weft_process_info(weft_pid pid, weft_term item);
+
+/* Long mailboxes. A process that takes in its messages and then has more than the
+ * runtime's .long_queue is reported in the log: who it is, how many there are, what
+ * the oldest one is (of a tuple the first element); and again whenever they have
+ * doubled. The alarm is over when .long_queue_under or fewer are left.
+ *
+ * `listener` hears of both: {:monitor, pid, :long_message_queue, true} and the same
+ * with false, which also comes when the process ends. There is one listener;
+ * weft_none: nobody. Gives the one before. In a process. Never switches.
+ * Meaning: Erlang system_monitor/2 with long_message_queue. */
+WEFT_API weft_pid weft_monitor_queues(weft_pid listener);
+
+/* How many alarms are on now, and in *so_far (or NULL) how many went on since the
+ * runtime started. From anywhere. Never switches. */
+WEFT_API size_t weft_long_queues(uint64_t *so_far);
 
 /* The pids of all processes alive, as a list. In a process. Never switches. */
 WEFT_API weft_term weft_processes(void);

@@ -25,12 +25,16 @@ struct weft_runtime_options {
     WEFT_OPTION(unsigned, max_hogs, 0);       /* threads that processes may keep which run
                                                * for long without a call of weft, while
                                                * others go on; 0: they keep their worker */
+    WEFT_OPTION(size_t, long_queue, 1000000); /* messages in a mailbox that are reported:
+                                               * weft_monitor_queues; 0: no number is */
+    WEFT_OPTION(size_t, long_queue_under, 0); /* so few that it is over; 0: half of it */
 };
 #define WEFT_RUNTIME_DEFAULTS                                             \
     .size = sizeof(struct weft_runtime_options), .workers = 0,            \
     .max_processes = 16777216, .max_blocking = 256, .seed = 0,            \
     .max_cached_stacks = 1024, .bind = true, .contain_faults = true,      \
-    .max_faults_per_second = 0, .max_hogs = 0
+    .max_faults_per_second = 0, .max_hogs = 0, .long_queue = 1000000,     \
+    .long_queue_under = 0
 
 /* Faults. A SIGSEGV, SIGBUS, SIGFPE, SIGILL or SIGTRAP in a process, a failed
  * assert or an abort, ends that process alone, with a reason such as

@@ -5,7 +5,9 @@
 #include "base/here.h"
 #include "otp/partition_table.h"
 #include "otp/task.h"
+#include "proc/alarm.h"
 #include "proc/post.h"
+#include "proc/room.h"
 #include "proc/runtime.h"
 #include "proc/signal.h"
 #include "term/atom.h"
@@ -178,6 +180,7 @@ static QUICK void wait_quick(struct weft__here *here, struct weft__proc *proc, s
             weft__proc_drain(proc);
             weft__proc_obey(proc);
         }
+        weft__alarm_look(proc); /* what came was handed over, one by one */
         /* Acquire: as in wait_once. */
     } while (__builtin_expect(!bond->is_done, 0) &&
              !atomic_load_explicit(&wait.is_over, memory_order_acquire));
@@ -283,6 +286,22 @@ static void tell_calling_self(const char *call, weft_term request)
                    call, weft_inspect(request));
 }
 
+/* The peer is not there, or has a bound: then there is a place, taken, or not. What
+ * a system asks for takes none. */
+static __attribute__((noinline)) bool take_place(struct weft__proc *peer, weft_pid pid, struct weft__message *message)
+{
+    enum weft__room_answer answer;
+
+    if (!weft__proc_is_there(peer, pid))
+        return false;
+    if (!weft__proc_is_bounded(peer, pid) || message->block.kind != WEFT__MESSAGE_CALL)
+        return true;
+    answer = weft__room_take(pid);
+    if (answer == WEFT__ROOM_TAKEN)
+        message->block.flags |= WEFT__COUNTED;
+    return answer == WEFT__ROOM_TAKEN;
+}
+
 static QUICK enum weft__call_outcome call_quick(struct weft__proc *proc, const char *call,
                                                weft_server server, enum weft__message_kind kind,
                                                weft_term request, int64_t timeout_ms, weft_term *out)
@@ -309,7 +328,7 @@ static QUICK enum weft__call_outcome call_quick(struct weft__proc *proc, const c
         return WEFT__ITSELF;
     }
     peer = weft__proc_slot(pid);
-    if (__builtin_expect(peer != NULL && weft__proc_is_there(peer, pid), 1)) {
+    if (__builtin_expect(peer != NULL && (weft__proc_takes_all(peer, pid) || take_place(peer, pid, message)), 1)) {
         weft__call_begin(proc, &bond, pid);
         message->ref = bond.key;
         was = weft__enter(here);
@@ -322,7 +341,13 @@ static QUICK enum weft__call_outcome call_quick(struct weft__proc *proc, const c
         /* Whoever drops it may answer too: to a reference nobody waits for. */
         remove_bond(proc, &bond);
     } else {
+        bool is_full = peer != NULL && weft__proc_is_there(peer, pid);
+
         weft__message_free(message);
+        if (is_full) {
+            *out = WEFT__A(mailbox_full);
+            return WEFT__FULL;
+        }
     }
     *out = WEFT__A(noproc);
     return WEFT__NOBODY;

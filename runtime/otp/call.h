@@ -60,6 +60,7 @@ enum weft__call_outcome {
     WEFT__NOBODY,    /* :noproc: it was not there */
     WEFT__TIMED_OUT, /* :timeout */
     WEFT__ITSELF,    /* :calling_self */
+    WEFT__FULL,      /* :mailbox_full */
     WEFT__MISTAKEN   /* {:badarg, text} */
 };
 

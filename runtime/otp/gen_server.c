@@ -11,10 +11,12 @@
 #include "otp/task.h"
 #include "proc/log.h"
 #include "proc/post.h"
+#include "proc/room.h"
 #include "proc/runtime.h"
 #include "proc/signal.h"
 #include "term/atom.h"
 #include "term/copy.h"
+#include "weft/error.h"
 
 /* -- starting --------------------------------------------------------------------------- */
 
@@ -50,6 +52,9 @@ weft_started weft__gen_server_start(const char *call, const weft_gen_server *cal
     spawn.label = options.label;
     spawn.link = link;
     spawn.monitor = options.monitor;
+    spawn.max_queue = options.max_queue;
+    spawn.when_full = options.when_full;
+    weft__room_check(call, spawn.max_queue, spawn.when_full);
     weft__proc_obey(proc);
     server = server_new(callbacks, link);
     if (server == NULL)
@@ -108,11 +113,34 @@ weft_child_spec weft_gen_server_child(const weft_gen_server *server, weft_term a
 
 /* -- asking: calls are in call.c ------------------------------------------------------------ */
 
-void weft__gen_server_cast(const char *call, weft_server server, weft_term request)
+/* The place that a request takes where the server has a bound. timeout_ms < 0 does
+ * not wait. 0, with COUNTED in *flags; what weft_gen_server_cast_wait says; or 1:
+ * it is to be dropped. */
+static int take_place(struct weft__proc *proc, weft_pid pid, int64_t timeout_ms, unsigned *flags)
 {
-    struct weft__proc *proc = weft__proc_need(call), *peer;
+    switch (timeout_ms < 0 ? weft__room_take(pid) : weft__room_wait(proc, pid, timeout_ms)) {
+    case WEFT__ROOM_TAKEN:
+        *flags = WEFT__COUNTED;
+        return 0;
+    case WEFT__ROOM_FULL:
+        return WEFT_EFULL;
+    case WEFT__ROOM_TIMED_OUT:
+        return WEFT_ETIMEDOUT;
+    case WEFT__ROOM_ITSELF:
+        return WEFT_EDEADLK;
+    case WEFT__ROOM_DROPS:
+    case WEFT__ROOM_GONE:
+        break;
+    }
+    return 1;
+}
+
+static int cast(struct weft__proc *proc, const char *call, weft_server server, weft_term request, int64_t timeout_ms)
+{
     struct weft__copy_refusal refusal;
     struct weft__message *message;
+    struct weft__proc *peer;
+    unsigned flags = 0;
     weft_term mistake;
     weft_pid pid;
 
@@ -120,16 +148,50 @@ void weft__gen_server_cast(const char *call, weft_server server, weft_term reque
         weft__proc_exit(proc, mistake);
     peer = weft__proc_slot(pid);
     if (peer == NULL || !weft__proc_is_there(peer, pid))
-        return;
+        return 0;
+    if (__builtin_expect(weft__proc_is_bounded(peer, pid), 0)) {
+        int code = take_place(proc, pid, timeout_ms, &flags);
+
+        if (code != 0)
+            return code < 0 ? code : 0;
+    }
     message = weft__message_new(WEFT__MESSAGE_CAST, request, &refusal);
-    if (message == NULL)
+    if (message == NULL) {
+        if (flags & WEFT__COUNTED)
+            weft__room_give_back(pid);
         weft__proc_system_limit(call, "no memory for a request");
+    }
+    message->block.flags = (uint8_t)flags;
     weft__post_request(peer, pid, message);
+    return 0;
+}
+
+void weft__gen_server_cast(const char *call, weft_server server, weft_term request)
+{
+    struct weft__proc *proc = weft__proc_need(call);
+
+    if (cast(proc, call, server, request, -1) == WEFT_EFULL)
+        weft__proc_exit(proc, weft_tuple(WEFT__A(mailbox_full), server));
 }
 
 void weft_gen_server_cast(weft_server server, weft_term request)
 {
     weft__gen_server_cast("weft_gen_server_cast", server, request);
+}
+
+int weft_gen_server_try_cast(weft_server server, weft_term request)
+{
+    return cast(weft__proc_need("weft_gen_server_try_cast"), "weft_gen_server_try_cast", server, request, -1);
+}
+
+int weft_gen_server_cast_wait(weft_server server, weft_term request, int64_t timeout_ms)
+{
+    struct weft__proc *proc = weft__proc_need_parkable("weft_gen_server_cast_wait");
+
+    if (timeout_ms < 0)
+        weft__proc_badarg("weft_gen_server_cast_wait", "timeout_ms is negative (%lld)", (long long)timeout_ms);
+    weft__proc_obey(proc);
+    return cast(proc, "weft_gen_server_cast_wait", server, request, timeout_ms);
 }
 
 void weft_gen_server_abcast(weft_atom name, weft_term request)

@@ -8,6 +8,7 @@
 #include "proc/limit.h"
 #include "proc/message.h"
 #include "proc/owned.h"
+#include "proc/room.h"
 #include "proc/runtime.h"
 #include "proc/signal.h"
 
@@ -87,6 +88,10 @@ static weft_term one(struct weft__proc *proc, weft_atom item)
         return proc->fiber.priority == WEFT_HIGH     ? WEFT_ATOM("high")
                : proc->fiber.priority == WEFT_NORMAL ? WEFT_ATOM("normal")
                                                      : WEFT_ATOM("low");
+    if (strcmp(name, "max_queue") == 0)
+        return proc->flags & WEFT__HAS_ROOM ? weft_int(weft__room_size(proc)) : WEFT_ATOM("infinity");
+    if (strcmp(name, "messages_refused") == 0)
+        return weft_int(proc->flags & WEFT__HAS_ROOM ? (int64_t)weft__room_n_refused(proc) : 0);
     return weft_none; /* the caller's item was checked */
 }
 
@@ -150,7 +155,8 @@ static void check_item(weft_term item)
 {
     static const char *const known[] = {"message_queue_len", "links", "monitors", "monitored_by",
                                         "registered_name", "trap_exit", "status", "parent",
-                                        "dictionary", "label", "memory", "priority"};
+                                        "dictionary", "label", "memory", "priority", "max_queue",
+                                        "messages_refused"};
 
     if (weft_is_atom(item))
         for (size_t i = 0; i < sizeof known / sizeof *known; i++)

@@ -21,6 +21,7 @@
 #include "base/assert.h"
 #include "base/code.h"
 #include "base/here.h"
+#include "proc/alarm.h"
 #include "proc/bond.h"
 #include "proc/catch.h"
 #include "proc/guest.h"
@@ -28,6 +29,7 @@
 #include "proc/mailbox.h"
 #include "proc/message.h"
 #include "proc/owned.h"
+#include "proc/room.h"
 #include "proc/runtime.h"
 #include "proc/signal.h"
 #include "term/keep.h"
@@ -103,6 +105,16 @@ static void give_back(struct weft__runtime *runtime, struct weft__proc *proc)
     weft__table_give(&runtime->table, slots_of(runtime, weft__here()->slot.worker), proc);
 }
 
+/* Nobody's message is taken any more. */
+static void unwatch(struct weft__proc *proc)
+{
+    if (proc->flags & WEFT__HAS_ROOM)
+        weft__room_close(proc);
+    if (proc->flags & WEFT__ALARMED)
+        weft__alarm_end(proc);
+    proc->flags &= ~(uint32_t)WEFT__WATCHED;
+}
+
 static void tell_report(struct weft__proc *proc, weft_term reason)
 {
     weft__proc_let_user(); /* the program's log handler */
@@ -121,6 +133,8 @@ WEFT__GATE void weft__life_end(struct weft__proc *proc, weft_term reason)
     proc->flags |= WEFT__ENDS;
     if (proc->wait != NULL)
         weft__wait_end(proc->wait);
+    if (proc->extra != NULL && proc->extra->waits_for_room != NULL)
+        weft__room_forget(proc);
     if (proc->owned != NULL) {
         atomic_fetch_or_explicit(&proc->state, WEFT__KILLED, memory_order_seq_cst);
         weft__owned_run_defers(proc);
@@ -136,6 +150,8 @@ WEFT__GATE void weft__life_end(struct weft__proc *proc, weft_term reason)
     /* Seq_cst, (2)'s counterpart: who pushed before this is drained below, who
      * pushes later sees it. */
     atomic_store_explicit(&proc->state, serial << WEFT__SERIAL_SHIFT | WEFT__ENDING, memory_order_seq_cst);
+    if (__builtin_expect((proc->flags & WEFT__WATCHED) != 0, 0))
+        unwatch(proc);
     /* A name that came since: who registers looks at the state afterwards. */
     if (atomic_load_explicit(&proc->name, memory_order_seq_cst) != 0)
         weft__register_end(proc);
@@ -443,6 +459,9 @@ static int fill(struct weft__proc *parent, struct weft__proc *child, const struc
             return code;
     }
     if (options->max_memory > 0 && !weft__limit_set(child, options->max_memory))
+        return WEFT_ENOMEM;
+    if (options->max_queue > 0 &&
+        !weft__room_make(child, (uint32_t)options->max_queue, options->when_full == WEFT_FULL_DROP))
         return WEFT_ENOMEM;
     if (options->label != NULL) {
         struct weft__extra *extra = weft__proc_extra(child);

@@ -1,10 +1,12 @@
 /* mail.c - sending and receiving: the calls. */
 #include "base/here.h"
+#include "proc/alarm.h"
 #include "proc/guest.h"
 #include "proc/mailbox.h"
 #include "proc/message.h"
 #include "proc/post.h"
 #include "proc/proc.h"
+#include "proc/room.h"
 #include "proc/runtime.h"
 #include "proc/signal.h"
 #include "term/match.h"
@@ -44,32 +46,83 @@ static int address(struct weft__runtime *runtime, weft_term to, weft_pid *pid, u
     return code == 0 && weft_is_none(*pid) ? WEFT_ENOPROC : code;
 }
 
-static int send(weft_term to, weft_term message_term, struct weft__copy_refusal *refusal)
+/* Where a message is to go, and whether it can. */
+struct target {
+    struct weft__proc *peer; /* NULL: nobody is there */
+    weft_pid pid;
+    uint64_t alias;          /* or 0 */
+};
+
+static int find_target(weft_term to, weft_term message, struct target *target,
+                       struct weft__copy_refusal *refusal)
 {
     struct weft__runtime *runtime = weft__runtime();
-    struct weft__message *message;
-    struct weft__proc *peer;
-    uint64_t alias;
-    weft_pid pid;
-    int code;
+    int code = address(runtime, to, &target->pid, &target->alias);
 
-    code = address(runtime, to, &pid, &alias);
     if (code != 0)
         return code;
-    if (__builtin_expect(weft_is_none(message_term), 0)) {
+    if (__builtin_expect(weft_is_none(message), 0)) {
         refusal->problem = WEFT__COPY_NONE;
-        refusal->part = message_term;
+        refusal->part = message;
         return WEFT_EBADTERM;
     }
-    peer = weft__table_at(&runtime->table, weft__pid_slot(pid));
-    if (peer == NULL || !weft__proc_is_there(peer, pid))
-        return weft__copy_size(message_term, refusal) == WEFT__COPY_REFUSED ? WEFT_EBADTERM : 0;
-    message = weft__message_new(alias != 0 ? WEFT__MESSAGE_ALIAS : WEFT__MESSAGE, message_term, refusal);
-    if (__builtin_expect(message == NULL, 0))
+    target->peer = weft__table_at(&runtime->table, weft__pid_slot(target->pid));
+    if (target->peer != NULL && weft__proc_is_there(target->peer, target->pid))
+        return 0;
+    target->peer = NULL;
+    return weft__copy_size(message, refusal) == WEFT__COPY_REFUSED ? WEFT_EBADTERM : 0;
+}
+
+/* flags: COUNTED, when it has a place there, or 0. */
+static int post_to(const struct target *target, weft_term term, unsigned flags, struct weft__copy_refusal *refusal)
+{
+    struct weft__message *message =
+        weft__message_new(target->alias != 0 ? WEFT__MESSAGE_ALIAS : WEFT__MESSAGE, term, refusal);
+
+    if (__builtin_expect(message == NULL, 0)) {
+        if (flags & WEFT__COUNTED)
+            weft__room_give_back(target->pid);
         return refusal->problem == WEFT__COPY_OK ? WEFT_ENOMEM : WEFT_EBADTERM;
-    message->ref = alias;
-    weft__message_send(peer, pid, message);
+    }
+    message->ref = target->alias;
+    message->block.flags = (uint8_t)flags;
+    weft__message_send(target->peer, target->pid, message);
     return 0;
+}
+
+/* To one that has a bound: timeout_ms < 0 does not wait. */
+static int send_bounded(const struct target *target, weft_term message, int64_t timeout_ms,
+                        struct weft__copy_refusal *refusal)
+{
+    if (weft__copy_size(message, refusal) == WEFT__COPY_REFUSED)
+        return WEFT_EBADTERM;
+    switch (timeout_ms < 0 ? weft__room_take(target->pid)
+                           : weft__room_wait(weft__proc_here(), target->pid, timeout_ms)) {
+    case WEFT__ROOM_TAKEN:
+        return post_to(target, message, WEFT__COUNTED, refusal);
+    case WEFT__ROOM_FULL:
+        return WEFT_EFULL;
+    case WEFT__ROOM_TIMED_OUT:
+        return WEFT_ETIMEDOUT;
+    case WEFT__ROOM_ITSELF:
+        return WEFT_EDEADLK;
+    case WEFT__ROOM_DROPS:
+    case WEFT__ROOM_GONE:
+        break;
+    }
+    return 0;
+}
+
+static int send(weft_term to, weft_term message, struct weft__copy_refusal *refusal)
+{
+    struct target target;
+    int code = find_target(to, message, &target, refusal);
+
+    if (code != 0 || target.peer == NULL)
+        return code;
+    if (__builtin_expect(weft__proc_is_bounded(target.peer, target.pid), 0))
+        return send_bounded(&target, message, -1, refusal);
+    return post_to(&target, message, 0, refusal);
 }
 
 int weft_try_send(weft_term to, weft_term message)
@@ -107,7 +160,7 @@ static inline bool send_quick(struct weft__here *here, weft_pid to, weft_term te
     if (here->slot.worker == NULL || here->proc == NULL || !weft_is_pid(to))
         return false;
     peer = weft__table_at(&weft__runtime()->table, weft__pid_slot(to));
-    if (peer == NULL || !weft__proc_is_there(peer, to))
+    if (peer == NULL || !weft__proc_takes_all(peer, to))
         return false;
     __builtin_prefetch(&peer->inbox, 1); /* to write it, while the message is made */
     if (__builtin_expect((term.bits & 3) != 0 && !weft__is_special(term), 1))
@@ -134,6 +187,8 @@ static __attribute__((noinline)) void send_or_exit(weft_term to, weft_term messa
         weft__copy_fail("weft_send", &refusal);
     case WEFT_ENOMEM:
         weft__proc_system_limit("weft_send", "no memory for a message");
+    case WEFT_EFULL:
+        weft__proc_exit(weft__proc_here(), weft_tuple(WEFT_ATOM("mailbox_full"), to));
     case WEFT_ENOPROC:
         weft__proc_badarg("weft_send", "nobody is registered as %s", weft_inspect(to));
     case WEFT_ENOTSUP:
@@ -154,6 +209,24 @@ void weft_send(weft_term to, weft_term message)
     weft__leave(here, was);
     if (__builtin_expect(!is_sent, 0))
         send_or_exit(to, message);
+}
+
+int weft_send_wait(weft_term to, weft_term message, int64_t timeout_ms)
+{
+    struct weft__proc *proc = weft__proc_need_parkable("weft_send_wait");
+    struct weft__copy_refusal refusal;
+    struct target target;
+    int code;
+
+    if (timeout_ms < 0)
+        weft__proc_badarg("weft_send_wait", "timeout_ms is negative (%lld)", (long long)timeout_ms);
+    weft__proc_obey(proc);
+    code = find_target(to, message, &target, &refusal);
+    if (code != 0 || target.peer == NULL)
+        return code;
+    if (weft__proc_is_bounded(target.peer, target.pid))
+        return send_bounded(&target, message, timeout_ms, &refusal);
+    return post_to(&target, message, 0, &refusal);
 }
 
 /* -- receive ------------------------------------------------------------------------------- */
@@ -291,6 +364,7 @@ static struct weft__message *wait_for(struct weft__proc *proc, struct weft__mess
             weft__proc_drain(proc);
             weft__proc_obey(proc);
         }
+        weft__alarm_look(proc); /* one by one they come without a drain */
         if (proc->mailbox.last != seen) {
             message = find(proc, seen != NULL ? weft__message_next(seen) : proc->mailbox.first, pattern);
             if (message != NULL)
@@ -316,7 +390,7 @@ static inline struct weft__message *take_mail(struct weft__proc *proc)
     /* Acquire, with the senders' release: what they wrote is there. */
     newest = atomic_exchange_explicit(&proc->inbox, NULL, memory_order_acquire);
     if (newest->block.next == NULL && newest->block.kind == WEFT__MESSAGE &&
-        newest->to == proc->pid.bits)
+        newest->to == proc->pid.bits && (proc->flags & WEFT__WATCHED) == 0)
         return newest;
     weft__proc_take_in(proc, newest);
     return NULL;

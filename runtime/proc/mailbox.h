@@ -34,6 +34,9 @@ static inline void weft__mailbox_join(struct weft__proc *proc, struct weft__mess
     proc->n_messages += n;
 }
 
+/* A message was taken out of the mailbox of one that is WATCHED. */
+void weft__mailbox_left(struct weft__proc *proc, struct weft__message *message);
+
 /* Take out; it belongs to the caller then. */
 static inline void weft__mailbox_remove(struct weft__proc *proc, struct weft__message *message)
 {
@@ -51,6 +54,8 @@ static inline void weft__mailbox_remove(struct weft__proc *proc, struct weft__me
     if (proc->mailbox.mark == message)
         proc->mailbox.mark = message->prev;
     proc->n_messages--;
+    if (__builtin_expect((proc->flags & WEFT__WATCHED) != 0, 0))
+        weft__mailbox_left(proc, message);
 }
 
 /* Free all that is in it. */

@@ -3,7 +3,9 @@
 #include "base/assert.h"
 #include "base/here.h"
 #include "base/memory.h"
+#include "proc/alarm.h"
 #include "proc/mailbox.h"
+#include "proc/room.h"
 
 static struct weft__message *message_make(enum weft__message_kind kind, size_t size)
 {
@@ -64,6 +66,14 @@ struct weft__message *weft__message_tuple(enum weft__message_kind kind, const we
 }
 
 /* -- the mailbox -------------------------------------------------------------------- */
+
+void weft__mailbox_left(struct weft__proc *proc, struct weft__message *message)
+{
+    if (message->block.flags & WEFT__COUNTED)
+        weft__room_left(proc, message);
+    if (proc->flags & WEFT__ALARMED)
+        weft__alarm_left(proc);
+}
 
 void weft__mailbox_clear(struct weft__proc *proc)
 {

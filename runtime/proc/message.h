@@ -44,8 +44,9 @@ enum {
     WEFT__IS_EXIT = 4,      /* MESSAGE: an exit signal that was trapped */
     WEFT__IS_DOWN = 8,      /* DOWN, and the MESSAGE it becomes */
     WEFT__NO_ANSWER = 16,   /* REPLY: root is why there is none, and will be none */
-    WEFT__AT_STOP = 32      /* EXIT, and the MESSAGE it becomes: the program ends, and with it whoever
+    WEFT__AT_STOP = 32,     /* EXIT, and the MESSAGE it becomes: the program ends, and with it whoever
                              * has no parent that would say so */
+    WEFT__COUNTED = 64      /* it has a place in the receiver's room (room.h) */
 };
 
 struct weft__message {

@@ -75,6 +75,7 @@ struct weft__bond;
 struct weft__extra;
 struct weft__message;
 struct weft__owned;
+struct weft__room_waiter;
 struct weft__runtime;
 
 /* -- the state word ----------------------------------------------------------- */
@@ -85,7 +86,8 @@ enum weft__state {
     WEFT__PARKED,
     WEFT__ENDING
 };
-#define WEFT__STATE_MASK UINT64_C(7)
+#define WEFT__STATE_MASK UINT64_C(3)
+#define WEFT__BOUNDED (UINT64_C(1) << 2)      /* its mailbox has a bound: proc/room.h */
 #define WEFT__EVENT_SIGNAL (UINT64_C(1) << 3) /* something in the inbox must be handled even when not in receive */
 #define WEFT__EVENT_TOKEN (UINT64_C(1) << 4)  /* weft__proc_unpark */
 #define WEFT__KILLED (UINT64_C(1) << 5)       /* will end: is_alive says no */
@@ -121,8 +123,13 @@ enum {
     WEFT__LIMITED = 256,      /* its memory has a limit: see limit.h */
     WEFT__FAULTED = 512,      /* its code was left at a fault: what it was changing may be half written */
     WEFT__LEFT = 1024,        /* it ends, and the frames it left are behind the stack it ends on */
+    WEFT__HAS_ROOM = 2048,    /* its mailbox has a bound: room.h */
+    WEFT__ALARMED = 4096,     /* its mailbox is long, and somebody heard: alarm.h */
     WEFT__FOREIGN_ONE = 1 << 16 /* from here up: how many foreign locks it says it holds */
 };
+
+/* Something is to be done when a message leaves its mailbox. */
+#define WEFT__WATCHED (WEFT__HAS_ROOM | WEFT__ALARMED)
 
 /* What a higher room makes of a process that holds no stack between messages,
  * and keeps in state_of_handler. */
@@ -198,6 +205,8 @@ struct weft__extra {
     weft_term starting;        /* of a supervisor: the id of the child whose start function runs; or weft_none */
     weft_term child_id;        /* of what that spawned: the same, kept; or weft_none */
     struct weft__catch *catcher; /* the innermost, in the process's frames; or NULL */
+    struct weft__room_waiter *waits_for_room; /* in its frames: for a place in another's mailbox; or NULL */
+    uint32_t alarm_next;       /* ALARMED: the length at which somebody hears again */
 };
 
 /* Who hears of a task's end: who started it, or had it started. */
@@ -300,6 +309,22 @@ static inline bool weft__proc_is_there(struct weft__proc *proc, weft_pid pid)
 
     return weft__state_serial(state) == weft__pid_serial(pid) &&
            (state & WEFT__STATE_MASK) != WEFT__FREE && (state & WEFT__STATE_MASK) != WEFT__ENDING;
+}
+/* The same, and is its mailbox without a bound: does it take whatever comes? */
+static inline bool weft__proc_takes_all(struct weft__proc *proc, weft_pid pid)
+{
+    uint64_t state = atomic_load_explicit(&proc->state, memory_order_seq_cst);
+
+    return weft__state_serial(state) == weft__pid_serial(pid) &&
+           (state & (WEFT__STATE_MASK | WEFT__BOUNDED)) - WEFT__ACTIVE <= WEFT__PARKED - WEFT__ACTIVE;
+}
+/* Has that serial's process a bound? A moment's truth; what it had it keeps. */
+static inline bool weft__proc_is_bounded(struct weft__proc *proc, weft_pid pid)
+{
+    /* Relaxed: who has the pid got it after the bit was set. */
+    uint64_t state = atomic_load_explicit(&proc->state, memory_order_relaxed);
+
+    return (state & WEFT__BOUNDED) != 0 && weft__state_serial(state) == weft__pid_serial(pid);
 }
 
 /* End the calling process. Never return. */

@@ -7,6 +7,7 @@
 #include "proc/report.h"
 #include "proc/catch.h"
 #include "proc/proc.h"
+#include "proc/room.h"
 #include "proc/runtime.h"
 #include "term/copy.h"
 #include "weft/error.h"
@@ -20,6 +21,7 @@ static void check_options(const char *call, const struct weft_spawn_options *opt
     if (options->stack_size > weft__stack_class_size(WEFT__STACK_CLASSES - 1))
         weft__proc_badarg(call, ".stack_size is %zu, above %zu", options->stack_size,
                           weft__stack_class_size(WEFT__STACK_CLASSES - 1));
+    weft__room_check(call, options->max_queue, options->when_full);
 }
 
 static weft_pid spawn(const struct weft__spawn *how)

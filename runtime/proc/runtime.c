@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/here.h"
 #include "base/options.h"
+#include "proc/alarm.h"
 #include "proc/bond.h"
 #include "proc/coroner.h"
 #include "proc/fault.h"
@@ -140,6 +141,10 @@ static int check_options(const struct weft_runtime_options *options)
     if (options->max_hogs > 65536)
         return weft__runtime_fail(WEFT_EINVAL, "weft_runtime_start: .max_hogs is %u, above 65536",
                                   options->max_hogs);
+    if (options->long_queue_under != 0 && options->long_queue_under >= options->long_queue)
+        return weft__runtime_fail(WEFT_EINVAL,
+                                  "weft_runtime_start: .long_queue_under is %zu, not below .long_queue, %zu",
+                                  options->long_queue_under, options->long_queue);
     return 0;
 }
 
@@ -192,6 +197,7 @@ static int start(const struct weft_runtime_options *options)
         goto failed;
     if (problem != NULL)
         weft_log_warning("faults in processes will end the program: %s", problem);
+    weft__alarm_start(options->long_queue, options->long_queue_under);
     /* Before the threads: timers and descriptors may wake processes at once. */
     atomic_store_explicit(&weft__the_runtime, runtime, memory_order_release);
     code = weft__sched_start(runtime->sched);

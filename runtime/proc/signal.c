@@ -5,10 +5,12 @@
 
 #include "base/assert.h"
 #include "base/here.h"
+#include "proc/alarm.h"
 #include "proc/bond.h"
 #include "proc/limit.h"
 #include "proc/mailbox.h"
 #include "proc/post.h"
+#include "proc/room.h"
 #include "proc/runtime.h"
 #include "weft/error.h"
 
@@ -428,6 +430,8 @@ static void on_alias(struct weft__proc *proc, struct weft__message *message)
     struct weft__bond *bond = weft__bond_find(proc, message->ref);
 
     if (bond == NULL || bond->alias == WEFT_ALIAS_NONE) {
+        if (message->block.flags & WEFT__COUNTED)
+            weft__room_left(proc, message);
         weft__message_free(message);
         return;
     }
@@ -524,6 +528,7 @@ static void on_request(struct weft__proc *proc, struct weft__message *message)
     plain = signal_tuple(WEFT__MESSAGE, kind == WEFT__MESSAGE_CALL ? call : kind == WEFT__MESSAGE_CAST ? cast : system,
                          kind == WEFT__MESSAGE_CAST ? 2 : 3);
     plain->to = message->to;
+    plain->block.flags = message->block.flags & WEFT__COUNTED; /* it has its place */
     weft__mailbox_append(proc, plain);
     weft__message_free(message);
 }
@@ -695,8 +700,10 @@ static inline void take_in(struct weft__proc *proc, struct arrivals arrivals)
 void weft__proc_drain(struct weft__proc *proc)
 {
     do {
-        if (weft__proc_has_inbox(proc))
+        if (weft__proc_has_inbox(proc)) {
             take_in(proc, take_inbox(proc));
+            weft__alarm_look(proc);
+        }
         if ((atomic_load_explicit(&proc->state, memory_order_relaxed) & WEFT__EVENT_SIGNAL) == 0)
             return;
         /* Only now, since is_alive takes the bit for "something undecided
@@ -710,6 +717,7 @@ void weft__proc_drain(struct weft__proc *proc)
 void weft__proc_take_in(struct weft__proc *proc, struct weft__message *newest)
 {
     take_in(proc, turn_round(proc, newest));
+    weft__alarm_look(proc);
 }
 
 /* -- task ends in the mailbox ------------------------------------------------------------------ */

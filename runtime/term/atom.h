@@ -19,7 +19,7 @@
 #define WEFT__ATOMS(X)                                                          \
     X(false) X(true) X(nil) X(ok) X(error) X(undefined) X(infinity) X(timeout)  \
     X(normal) X(shutdown) X(kill) X(killed) X(noproc) X(noconnection)           \
-    X(EXIT) X(DOWN) X(process) X(calling_self) X(already_started)               \
+    X(EXIT) X(DOWN) X(process) X(calling_self) X(already_started) X(mailbox_full) \
     X(badarg) X(badarith) X(badmatch) X(function_clause) X(undef) X(nocatch)    \
     X(sigsegv) X(sigbus) X(sigfpe) X(sigill) X(sigabrt) X(stack_overflow)       \
     X(out_of_memory) X(misuse) X(address) X(pc) X(stack) X(self) X(message)     \
