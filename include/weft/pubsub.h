@@ -126,7 +126,8 @@ WEFT_API size_t weft_pubsub_subscribers(weft_atom pubsub, weft_term topic);
  * Where:    in a process. May park: others have their turn between the sends.
  * Order:    when it returns, the message is in the mailbox of each process that was
  *           subscribed all the while. Messages that one process broadcasts to one topic
- *           arrive in this order; those of two processes in any.
+ *           arrive in this order; those of two processes in any. A subscriber whose
+ *           mailbox has a bound (.max_queue) and is full misses it.
  * Returns:  how many subscriptions it was sent to; 0 is no mistake.
  * Exits:    {:badarg, text}   the message is weft_none, or has a pattern part
  * Meaning:  PS-12, PS-14 to PS-18, PS-26. One that subscribes or unsubscribes meanwhile gets it

@@ -16,6 +16,7 @@
 #include "otp/topics.h"
 #include "proc/batch.h"
 #include "proc/post.h"
+#include "proc/room.h"
 #include "proc/runtime.h"
 #include "weft/error.h"
 #include "weft/log.h"
@@ -94,6 +95,21 @@ static bool make_payload(struct broadcast *broadcast)
     return true;
 }
 
+/* To one that has ended (false), or whose mailbox has a bound: when that is full, it
+ * misses the message, whatever it chose for plain sends. In a section. */
+static __attribute__((noinline)) bool post_bounded(struct weft__here *here, struct weft__proc *proc, weft_pid pid,
+                                                   struct weft__batch *batch)
+{
+    struct weft__message *message;
+
+    if (!weft__proc_is_there(proc, pid) || weft__room_take(pid) != WEFT__ROOM_TAKEN)
+        return false;
+    message = weft__batch_next(batch);
+    message->block.flags = WEFT__COUNTED;
+    weft__message_post(here, proc, pid, message, true);
+    return true;
+}
+
 /* In a section, of both kinds. */
 static void post_all(struct weft__here *here, struct broadcast *broadcast, const struct weft__row *row,
                      uint32_t n_used, struct weft__batch *batch)
@@ -108,9 +124,12 @@ static void post_all(struct weft__here *here, struct broadcast *broadcast, const
 
         if (i + AHEAD < n_used)
             prefetch(table, &row->seats[i + AHEAD]);
-        if (weft_is_none(pid) || proc == NULL || !weft__proc_is_there(proc, pid))
-            continue; /* left, or ended: PS-9 */
-        weft__message_post(here, proc, pid, weft__batch_next(batch), true);
+        if (weft_is_none(pid) || proc == NULL)
+            continue; /* left: PS-9 */
+        if (__builtin_expect(weft__proc_takes_all(proc, pid), 1))
+            weft__message_post(here, proc, pid, weft__batch_next(batch), true);
+        else if (!post_bounded(here, proc, pid, batch))
+            continue;
         broadcast->n++;
     }
 }

@@ -844,6 +844,35 @@ PROCESS_TEST(rows_are_merged_as_subscribers_leave, "PS-8 PS-17")
     }
 }
 
+/* Subscribes, and waits until it is told to look. */
+static weft_term subscribes_with_a_bound(weft_term test)
+{
+    int64_t n = 0;
+
+    weft_pubsub_subscribe(A(ps), A(topic));
+    weft_trap_exit(true);
+    weft_send(test, A(subscribed));
+    weft_receive(weft_tuple(A(EXIT), weft_any, A(look)), WEFT_INFINITY, NULL);
+    while (weft_receive(A(news), 0, NULL))
+        n++;
+    weft_send(test, weft_tuple(A(got), weft_int(n)));
+    return A(ok);
+}
+
+PROCESS_TEST(a_subscriber_whose_mailbox_is_full_misses_the_message, "PS-12")
+{
+    weft_pid subscriber;
+
+    start(1);
+    subscriber = weft_spawn(subscribes_with_a_bound, weft_self(), .max_queue = 2);
+    expect_message(A(subscribed));
+    check_uint(weft_pubsub_broadcast(A(ps), A(topic), A(news)), 1);
+    check_uint(weft_pubsub_broadcast(A(ps), A(topic), A(news)), 1);
+    check_uint(weft_pubsub_broadcast(A(ps), A(topic), A(news)), 0);
+    weft_exit_signal(subscriber, A(look));
+    expect_message(weft_tuple(A(got), weft_int(2)));
+}
+
 /* -- what users trip over ------------------------------------------------------------------------------ */
 
 static char logged[256];
