@@ -37,8 +37,8 @@ static inline void weft__proc_prefetch_stack(const struct weft__proc *proc)
         __builtin_prefetch((const char *)stack->context.sp + 64 * line);
 }
 
-/* To a process that waits for mail: take it, give it the message, let it run.
- * false: it does not wait any more, and *newest is what is in its inbox. */
+/* To a process that waits for mail: take it and give it the message; it is the caller's to
+ * make ready. false: it does not wait any more, and *newest is what is in its inbox. */
 static inline bool weft__message_hand_over(struct weft__here *here, struct weft__proc *to,
                                            struct weft__message *message, bool is_plain,
                                            struct weft__message **newest)
@@ -49,14 +49,12 @@ static inline bool weft__message_hand_over(struct weft__here *here, struct weft_
     if (!atomic_compare_exchange_strong_explicit(&to->inbox, newest, is_plain ? NULL : message,
                                                  memory_order_seq_cst, memory_order_relaxed))
         return false;
-    weft__proc_prefetch_stack(to);
     if (is_plain) {
         if (__builtin_expect(to->pid.bits == message->to, 1))
             weft__mailbox_append(to, message);
         else
             weft__message_free_to(here->slot.cache, message); /* for one that lived here before */
     }
-    weft__proc_make_ready(here, to);
     return true;
 }
 
@@ -86,10 +84,10 @@ static inline void weft__message_leave_hint(struct weft__here *here, struct weft
         weft__slab_prefetch(here->slot.cache, sizeof *message);
 }
 
-/* Give the message to the process, and wake it if it waits for mail. Where it is
- * gone, or another lives there now, the message is dropped at some time.
- * is_plain: its kind is WEFT__MESSAGE. In a section. */
-static inline void weft__message_post(struct weft__here *here, struct weft__proc *to, weft_pid pid,
+/* Give the message to the process. Where it is gone, or another lives there now, the
+ * message is dropped at some time. is_plain: its kind is WEFT__MESSAGE. true: the process
+ * waited for mail, and is the caller's to make ready. In a section. */
+static inline bool weft__message_give(struct weft__here *here, struct weft__proc *to, weft_pid pid,
                                       struct weft__message *message, bool is_plain)
 {
     /* Relaxed: a guess, checked by the exchanges. */
@@ -101,7 +99,7 @@ static inline void weft__message_post(struct weft__here *here, struct weft__proc
     for (;;) {
         if (newest == WEFT__WAITS_FOR_MAIL) {
             if (weft__message_hand_over(here, to, message, is_plain, &newest))
-                return;
+                return true;
             continue;
         }
         message->block.next = newest != NULL ? &newest->block : NULL;
@@ -109,7 +107,17 @@ static inline void weft__message_post(struct weft__here *here, struct weft__proc
          * wants an answer (weft__message_send). */
         if (atomic_compare_exchange_weak_explicit(&to->inbox, &newest, message,
                                                   memory_order_seq_cst, memory_order_relaxed))
-            return;
+            return false;
+    }
+}
+
+/* The same, and wake it if it waits for mail. */
+static inline void weft__message_post(struct weft__here *here, struct weft__proc *to, weft_pid pid,
+                                      struct weft__message *message, bool is_plain)
+{
+    if (weft__message_give(here, to, pid, message, is_plain)) {
+        weft__proc_prefetch_stack(to);
+        weft__proc_make_ready(here, to);
     }
 }
 

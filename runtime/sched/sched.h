@@ -290,6 +290,18 @@ static inline bool weft__fiber_ready_quick(struct weft__worker *worker, struct w
 }
 
 void weft__idle_notify(struct weft__sched *sched);
+
+/* One of many that the thread which carries worker (or NULL) makes ready: last in the ring, if
+ * that has room; the caller wakes others for all of them, by weft__idle_notify. false:
+ * nothing happened. */
+static inline bool weft__fiber_ready_unseen(struct weft__worker *worker, struct weft__fiber *fiber)
+{
+    if (worker == NULL)
+        return false;
+    if (!fiber->is_sticky)
+        fiber->home = worker->index; /* before others can take it */
+    return weft__runq_push_quick(&worker->queue, fiber);
+}
 /* WEFT__READY_NEW by the thread that carries worker (or NULL); fiber->home is
  * that worker. */
 static inline void weft__fiber_ready_new(struct weft__sched *sched, struct weft__worker *worker,

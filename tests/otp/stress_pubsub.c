@@ -193,7 +193,7 @@ int main(int argc, char **argv)
 {
     struct stress stress;
 
-    stress_begin(&stress, argc, argv, 5000);
+    stress_begin(&stress, argc, argv, 2000);
     stress_run(&stress, body);
     stress_total(&stress, "received by those subscribed throughout", n_steady_received,
                  stress.count * N_SENDERS * N_STEADY);
