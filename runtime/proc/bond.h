@@ -18,6 +18,7 @@ struct weft__message;
 
 enum weft__bond_kind {
     WEFT__BOND_LINK,    /* key: peer's pid */
+    WEFT__BOND_CUT,     /* key: peer's pid; unlinked, and the peer has not said so yet */
     WEFT__BOND_MONITOR, /* key: ref; this process watches peer */
     WEFT__BOND_WATCHER, /* key: ref; peer watches this process */
     WEFT__BOND_ALIAS,   /* key: ref; alias */
@@ -45,11 +46,33 @@ struct weft__bond {
     };
     union {
         weft_atom name;              /* MONITOR: asked for by name */
+        uint64_t cut;                /* LINK, CUT: the unlink whose answer is awaited, or 0 */
         struct weft__message *message; /* TASK: its end, in the mailbox or, with
                                       * a collector, outside of it */
     };
     struct weft__collector *collector; /* TASK: who gathers its end, or NULL */
 };
+
+/* -- links ------------------------------------------------------------------------------
+ *
+ * Each side has a LINK bond. Who unlinks tells the peer, who answers; until then
+ * the bond is a CUT. A LINK signal that meets a CUT is older than the peer's
+ * answer: the peer will find the unlink behind it in its inbox, and has no link
+ * then. Taken for a new link it would stay here alone. One that comes after the
+ * answer is a new link.
+ *
+ *     A: link(B)     A: LINK ->                 B: link(A)     <- LINK :B
+ *     A: unlink(B)   A: UNLINK 1 ->, CUT 1
+ *     A drains LINK: it has a CUT, so drops it
+ *                                               B drains LINK: it is linked
+ *                                               B drains UNLINK 1: it is not; <- UNLINKED 1
+ *     A drains UNLINKED 1: the CUT goes
+ *
+ * A link made anew meanwhile is a LINK bond that still awaits the answer (cut).
+ * For one who has ended, whoever drops the UNLINK answers; twice does no harm.
+ * The links of a task and its owner are not bonds: unlinked they are CUT as well.
+ * As in OTP since release 23 (ERTS, "Link Protocol").
+ */
 
 /* Who gathers the ends of several tasks: they do not go to the mailbox. Called
  * while draining, by the process itself: may not park or allocate terms; the

@@ -66,8 +66,8 @@ bool weft__is_linked(struct weft__proc *proc, weft_pid peer)
 {
     struct weft__bond *bond;
 
-    if (weft__bond_find(proc, peer.bits) != NULL ||
-        weft__is_linked_owner(proc, peer.bits))
+    bond = weft__bond_find(proc, peer.bits);
+    if ((bond != NULL && bond->kind == WEFT__BOND_LINK) || weft__is_linked_owner(proc, peer.bits))
         return true;
     bond = weft__bond_find_task(proc, peer.bits);
     return bond != NULL && bond->is_linked;
@@ -75,9 +75,15 @@ bool weft__is_linked(struct weft__proc *proc, weft_pid peer)
 
 void weft__link(struct weft__proc *proc, weft_pid peer)
 {
+    struct weft__bond *bond;
+
     if (peer.bits == proc->pid.bits || weft__is_linked(proc, peer))
         return;
-    add(proc, WEFT__BOND_LINK, peer.bits, peer.bits, "weft_link");
+    bond = weft__bond_find(proc, peer.bits);
+    if (bond != NULL)
+        bond->kind = WEFT__BOND_LINK; /* the answer to an unlink is still awaited */
+    else
+        add(proc, WEFT__BOND_LINK, peer.bits, peer.bits, "weft_link");
     weft__signal_link(proc, peer);
 }
 
@@ -92,21 +98,35 @@ void weft_link(weft_pid pid)
     weft__proc_obey(proc); /* :noproc may have come */
 }
 
+/* What is left of a link that this side gives up; bond: the link's, or NULL. */
+static void cut(struct weft__proc *proc, struct weft__bond *bond, weft_pid peer)
+{
+    if (bond == NULL)
+        bond = weft__bond_add(proc, WEFT__BOND_CUT, peer.bits, peer.bits);
+    if (bond == NULL) {
+        weft__signal_unlink(proc, peer, 0); /* no memory: links that cross it are not told apart */
+        return;
+    }
+    bond->kind = WEFT__BOND_CUT;
+    bond->cut++;
+    if (!weft__signal_unlink(proc, peer, bond->cut))
+        weft__bond_remove(proc, bond);
+}
+
 void weft__unlink(struct weft__proc *proc, weft_pid peer)
 {
-    struct weft__bond *bond = weft__bond_find(proc, peer.bits);
+    struct weft__bond *bond = weft__bond_find(proc, peer.bits), *task;
 
-    if (bond != NULL) {
-        weft__bond_remove(proc, bond);
-    } else if (weft__is_linked_owner(proc, peer.bits)) {
-        proc->flags &= ~(uint32_t)WEFT__OWNER_LINK;
-    } else {
-        bond = weft__bond_find_task(proc, peer.bits);
-        if (bond == NULL || !bond->is_linked)
+    if (bond == NULL || bond->kind != WEFT__BOND_LINK) {
+        task = weft__bond_find_task(proc, peer.bits);
+        if (weft__is_linked_owner(proc, peer.bits))
+            proc->flags &= ~(uint32_t)WEFT__OWNER_LINK;
+        else if (task != NULL && task->is_linked)
+            task->is_linked = false;
+        else
             return;
-        bond->is_linked = false;
     }
-    weft__signal_unlink(proc, peer);
+    cut(proc, bond, peer);
 }
 
 void weft__task_unlink(struct weft__proc *proc, struct weft__bond *bond)
@@ -114,7 +134,7 @@ void weft__task_unlink(struct weft__proc *proc, struct weft__bond *bond)
     if (!bond->is_linked)
         return;
     bond->is_linked = false;
-    weft__signal_unlink(proc, weft__term(bond->peer));
+    cut(proc, weft__bond_find(proc, bond->peer), weft__term(bond->peer));
 }
 
 static void need_pid(const char *call, weft_term pid)

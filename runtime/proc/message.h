@@ -28,7 +28,8 @@ enum weft__message_kind {
     WEFT__MESSAGE_TASK,     /* in a mailbox: the end of a task nobody has awaited yet; see task bonds */
     WEFT__SIGNAL_EXIT,      /* root {:EXIT, from, reason}; from: ref; flags */
     WEFT__SIGNAL_LINK,      /* from */
-    WEFT__SIGNAL_UNLINK,    /* from */
+    WEFT__SIGNAL_UNLINK,    /* from; ref: which of its unlinks */
+    WEFT__SIGNAL_UNLINKED,  /* from did what UNLINK `ref` asked for */
     WEFT__SIGNAL_MONITOR,   /* from wants to hear; ref */
     WEFT__SIGNAL_DEMONITOR, /* ref */
     WEFT__SIGNAL_DOWN,      /* root {:DOWN, ref, :process, from, reason}; ref */

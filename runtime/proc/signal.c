@@ -51,6 +51,15 @@ static struct weft__message *exit_new(weft_pid from, weft_term reason, bool by_l
     return message;
 }
 
+static struct weft__message *unlinked_new(weft_pid from, uint64_t number)
+{
+    struct weft__message *message = signal_new(WEFT__SIGNAL_UNLINKED, weft_none);
+
+    message->from = from.bits;
+    message->ref = number;
+    return message;
+}
+
 static struct weft__message *down_new(weft_term from, uint64_t ref, weft_term reason)
 {
     weft_term elements[5] = {WEFT_ATOM("DOWN"), weft__term(ref), WEFT_ATOM("process"), from, reason};
@@ -167,9 +176,9 @@ void weft__signal_link(struct weft__proc *proc, weft_pid to)
         weft__signal_noproc_exit(proc, to);
 }
 
-void weft__signal_unlink(struct weft__proc *proc, weft_pid to)
+bool weft__signal_unlink(struct weft__proc *proc, weft_pid to, uint64_t number)
 {
-    send_plain(proc, to, WEFT__SIGNAL_UNLINK, 0);
+    return send_plain(proc, to, WEFT__SIGNAL_UNLINK, number);
 }
 
 void weft__signal_monitor(struct weft__proc *proc, weft_pid to, uint64_t ref)
@@ -250,6 +259,9 @@ static void drop(struct weft__message *message, weft_term reason)
     switch (message->block.kind) {
     case WEFT__SIGNAL_LINK:
         send(from, exit_new(to, reason, true));
+        break;
+    case WEFT__SIGNAL_UNLINK:
+        send(from, unlinked_new(to, message->ref));
         break;
     case WEFT__SIGNAL_MONITOR:
         send(from, down_new(to, message->ref, reason));
@@ -371,9 +383,12 @@ static bool take_link(struct weft__proc *proc, uint64_t peer)
         return true;
     }
     bond = weft__bond_find(proc, peer);
-    if (bond == NULL)
+    if (bond == NULL || bond->kind != WEFT__BOND_LINK)
         return false;
-    weft__bond_remove(proc, bond);
+    if (bond->cut != 0)
+        bond->kind = WEFT__BOND_CUT;
+    else
+        weft__bond_remove(proc, bond);
     return true;
 }
 
@@ -444,6 +459,7 @@ static void on_alias(struct weft__proc *proc, struct weft__message *message)
     weft__mailbox_append(proc, message);
 }
 
+/* A bond that is there is a link already, or a CUT, whose answer comes later. */
 static void on_link(struct weft__proc *proc, struct weft__message *message)
 {
     while (!weft__is_linked_owner(proc, message->from) && weft__bond_find(proc, message->from) == NULL &&
@@ -468,6 +484,19 @@ static void on_unlink(struct weft__proc *proc, struct weft__message *message)
     bond = weft__bond_find_task(proc, message->from);
     if (bond != NULL)
         bond->is_linked = false;
+    send(weft__term(message->from), unlinked_new(proc->pid, message->ref));
+    weft__message_free(message);
+}
+
+static void on_unlinked(struct weft__proc *proc, struct weft__message *message)
+{
+    struct weft__bond *bond = weft__bond_find(proc, message->from);
+
+    if (bond != NULL && bond->cut == message->ref) {
+        bond->cut = 0;
+        if (bond->kind == WEFT__BOND_CUT)
+            weft__bond_remove(proc, bond);
+    }
     weft__message_free(message);
 }
 
@@ -634,6 +663,9 @@ static void act(struct weft__proc *proc, struct weft__message *message)
         break;
     case WEFT__SIGNAL_UNLINK:
         on_unlink(proc, message);
+        break;
+    case WEFT__SIGNAL_UNLINKED:
+        on_unlinked(proc, message);
         break;
     case WEFT__SIGNAL_MONITOR:
         on_monitor(proc, message);

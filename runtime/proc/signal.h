@@ -22,7 +22,8 @@ void weft__signal_task_end(struct weft__proc *proc);
 void weft__signal_down(struct weft__proc *proc, weft_pid to, uint64_t ref, weft_term reason);
 
 void weft__signal_link(struct weft__proc *proc, weft_pid to);
-void weft__signal_unlink(struct weft__proc *proc, weft_pid to);
+/* false: the peer is gone, and no answer awaited. */
+bool weft__signal_unlink(struct weft__proc *proc, weft_pid to, uint64_t number);
 void weft__signal_monitor(struct weft__proc *proc, weft_pid to, uint64_t ref);
 void weft__signal_demonitor(struct weft__proc *proc, weft_pid to, uint64_t ref);
 void weft__signal_exit(struct weft__proc *proc, weft_pid to, weft_term reason);

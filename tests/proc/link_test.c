@@ -38,6 +38,89 @@ PROCESS_TEST(two_links_are_undone_by_one_unlink_from_either_side, "PROC-22")
     link_both_ways_unlink_once(false, false);
 }
 
+static _Atomic int has_linked;
+
+static weft_term do_link_and_say_so(weft_term pid)
+{
+    weft_link(pid);
+    atomic_store(&has_linked, 1);
+    return A(ok);
+}
+
+/* The peer links, and before its signal is looked at this side links and unlinks. */
+PROCESS_TEST(a_link_that_an_unlink_crosses_is_gone_on_both_sides, "PROC-22")
+{
+    weft_pid peer = puppet_start();
+
+    weft_trap_exit(true);
+    tell(peer, do_link_and_say_so, weft_self());
+    while (atomic_load(&has_linked) == 0)
+        weft_yield();
+    weft_link(peer);
+    weft_unlink(peer);
+    ask(peer, do_nothing, A(nil));
+    check_unlinked(weft_self(), peer);
+    weft_link(peer); /* it is a link again, not one that was there */
+    tell(peer, do_exit, A(boom));
+    check_term(expect_message(weft_tuple(A(EXIT), peer, weft_any)), weft_tuple(A(EXIT), peer, A(boom)));
+}
+
+PROCESS_TEST(who_unlinks_and_links_again_is_linked, "PROC-22")
+{
+    weft_pid peer = puppet_start();
+
+    weft_trap_exit(true);
+    for (int i = 0; i < 3; i++) {
+        weft_link(peer);
+        weft_unlink(peer);
+    }
+    weft_link(peer);
+    ask(peer, do_nothing, A(nil));
+    check(is_listed(info_of(peer, A(links)), weft_self()));
+    check(is_listed(info_of(weft_self(), A(links)), peer));
+    tell(peer, do_exit, A(boom));
+    check_term(expect_message(weft_tuple(A(EXIT), peer, weft_any)), weft_tuple(A(EXIT), peer, A(boom)));
+}
+
+/* Links and unlinks {peer, seed} at random; then has all that the peer sent. */
+static weft_term do_link_at_random(weft_term arg)
+{
+    weft_pid peer = weft_tuple_at(arg, 0);
+    uint64_t random = (uint64_t)weft_to_int(weft_tuple_at(arg, 1));
+
+    for (int i = 0; i < scaled(20000); i++) {
+        random = random * 6364136223846793005 + 1442695040888963407;
+        if (random >> 63)
+            weft_link(peer);
+        else
+            weft_unlink(peer);
+        if (random >> 56 & 1)
+            weft_yield();
+    }
+    return A(ok);
+}
+
+PROCESS_TEST(two_who_link_and_unlink_at_once_agree_in_the_end, "PROC-22")
+{
+    for (int round = 0; round < 10; round++) {
+        WEFT_SCOPE;
+        weft_pid first = puppet_start(), second = puppet_start();
+        bool is_linked;
+
+        tell(first, do_link_at_random, weft_tuple(second, weft_int(2 * round)));
+        tell(second, do_link_at_random, weft_tuple(first, weft_int(2 * round + 1)));
+        ask(first, do_nothing, A(nil));
+        ask(second, do_nothing, A(nil));
+        settle(first, second);
+        settle(second, first);
+        is_linked = is_listed(info_of(first, A(links)), second);
+        check(is_linked == is_listed(info_of(second, A(links)), first));
+        ask(first, do_unlink, second);
+        puppet_stop(first);
+        puppet_stop(second);
+    }
+}
+
 PROCESS_TEST(a_link_works_in_both_directions, "PROC-22")
 {
     for (int i = 0; i < 2; i++) {
