@@ -66,6 +66,8 @@ weft_term weft__report_stack(struct weft__proc *proc)
     const struct weft__stack *stack = weft__here()->stack;
     const void *fp = __builtin_frame_address(0), *calls[FRAMES_MAX];
 
+    if (stack == NULL)
+        return weft_empty_list; /* a foreign thread, whose stack's bounds nobody told */
     /* What it was left on waits behind the stack that it ends on. */
     if (proc->flags & WEFT__LEFT) {
         stack = stack->next;

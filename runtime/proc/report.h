@@ -43,7 +43,7 @@ weft_term weft__report_name(weft_pid pid);
 weft_term weft__report_name_or_pid(weft_pid pid);
 
 /* The functions of the program that it was left in: by weft_exit and the like, or,
- * before that, where it stands now. An empty list: none. */
+ * before that, where it stands now. An empty list: none, or on a foreign thread. */
 weft_term weft__report_stack(struct weft__proc *proc);
 
 /* A report for the log, whose parts are looked at only when it is written. */

@@ -298,6 +298,12 @@ static void exits(struct foreign *foreign)
     weft_exit(A(boom));
 }
 
+static void crashes(struct foreign *foreign)
+{
+    meet(foreign);
+    weft_error(A(boom));
+}
+
 static void makes_a_mistake(struct foreign *foreign)
 {
     meet(foreign);
@@ -315,6 +321,22 @@ PROCESS_TEST(an_exit_in_a_guest_ends_the_thread_with_the_reason, "PROC-4")
     down = weft_monitor(guest);
     weft_send(guest, A(go));
     check_term(await_down(down), A(boom));
+    foreign_join(&foreign);
+    check_int(atomic_load(&foreign.is_past), 0);
+}
+
+/* What is reported has no stack: a foreign thread's cannot be walked. */
+PROCESS_TEST(a_guest_that_crashes_is_reported_and_ends_alone, "PROC-4")
+{
+    struct foreign foreign;
+    weft_pid guest;
+    weft_ref down;
+
+    foreign_start(&foreign, crashes, 0);
+    guest = expect_guest();
+    down = weft_monitor(guest);
+    weft_send(guest, A(go));
+    check_fits(await_down(down), weft_tuple(A(boom), weft_any));
     foreign_join(&foreign);
     check_int(atomic_load(&foreign.is_past), 0);
 }
