@@ -87,6 +87,10 @@ weft_term weft__registry_entries(const char *call, weft_atom registry, weft_term
  * its keys are duplicate. From anywhere. Never switches. */
 int weft__registry_whereis(weft_term name, uint64_t hash, weft_term key, weft_pid *pid);
 
+/* It left the frames in which it had locks, and goes on: nobody else's turn waits for its
+ * end. By the process itself (registry_lock.c). */
+void weft__registry_locks_left(struct weft__proc *proc);
+
 /* Somebody may wait for a key of that hash, which was just registered; with NULL: the
  * registry ends, which concerns whoever waits for a key of it (registry_await.c). */
 void weft__registry_wake(weft_atom registry, const uint64_t *hash);

@@ -11,7 +11,9 @@
  *
  * A place in the list lies in the frame that waits or runs fn. Each way out of that
  * frame takes it out: an end by a defer; an exit that is caught further out
- * (proc/catch.h), by a catch around fn; the wait itself exits in no other way.
+ * (proc/catch.h), by a catch around fn; an exit of a server, which has its
+ * terminate before it, by weft__registry_locks_left. The wait itself exits in no
+ * other way.
  * The key is in the caller's scope, which is as old as the frame.
  *
  * The lists are by hash, and may hold other keys too: they are passed over, nobody waits
@@ -21,6 +23,7 @@
 
 #include "base/code.h"
 #include "proc/catch.h"
+#include "proc/owned.h"
 #include "proc/runtime.h"
 #include "weft/error.h"
 #include "weft/process.h"
@@ -146,6 +149,14 @@ static void give_up(struct place *place)
     leave(place);
 }
 
+void weft__registry_locks_left(struct weft__proc *proc)
+{
+    void *place;
+
+    while (weft__owned_take_defer(proc, leave, &place))
+        leave(place);
+}
+
 WEFT__GATE static weft_term run_locked(struct weft__proc *proc, struct place *place,
                                        weft_term (*fn)(void *arg), void *arg)
 {
@@ -170,6 +181,10 @@ WEFT__GATE static bool lock(const char *call, struct place *place, int64_t timeo
     struct weft__epoch *epoch;
     weft_pid holder;
 
+    if (fn == NULL)
+        weft__proc_badarg(call, "the function is NULL");
+    if (weft_is_none(place->key))
+        weft__proc_badarg(call, "the key is weft_none, which is no value");
     if (timeout_ms < 0)
         weft__proc_badarg(call, "the time is negative (%lld ms)", (long long)timeout_ms);
     (void)weft__registry_enter(call, place->registry, &epoch);

@@ -3,6 +3,7 @@
 #include "base/here.h"
 #include "base/memory.h"
 #include "otp/child_spec.h"
+#include "otp/registry.h"
 #include "otp/server.h"
 #include "proc/life.h"
 #include "proc/report.h"
@@ -126,6 +127,7 @@ WEFT__GATE void weft__server_left(struct weft__proc *proc)
 
     if (proc->wait != NULL)
         weft__wait_end(proc->wait); /* it lies in the frames that were left */
+    weft__registry_locks_left(proc); /* REG-50: terminate may want them */
     if (proc->flags & WEFT__DOOMED) {
         weft__life_end(proc, proc->reason);
     } else if (server->phase == WEFT__STARTING) {

@@ -118,6 +118,19 @@ WEFT__GATE void weft__owned_run_defers(struct weft__proc *proc)
     }
 }
 
+bool weft__owned_take_defer(struct weft__proc *proc, void (*run)(void *arg), void **arg)
+{
+    struct weft__owned *owned = proc->owned;
+
+    while (owned != NULL && owned->run != run)
+        owned = owned->next;
+    if (owned == NULL)
+        return false;
+    *arg = *arg_of(owned);
+    owned_free(&proc->owned, owned);
+    return true;
+}
+
 void weft__owned_clear(struct weft__owned **list)
 {
     while (*list != NULL)

@@ -2,6 +2,7 @@
 #ifndef WEFT_PROC_OWNED_H
 #define WEFT_PROC_OWNED_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct weft__proc;
@@ -16,6 +17,8 @@ struct weft__owned {
 
 /* Call the defers, last first; those they add as well. */
 void weft__owned_run_defers(struct weft__proc *proc);
+/* Take out the newest defer of that function, which does not run then. false: none. */
+bool weft__owned_take_defer(struct weft__proc *proc, void (*run)(void *arg), void **arg);
 /* Bytes of memory a process has. */
 size_t weft__owned_size(const struct weft__proc *proc);
 /* Free all memory; defers that did not run never will. */

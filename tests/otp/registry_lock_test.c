@@ -208,6 +208,38 @@ PROCESS_TEST(an_exit_that_is_caught_further_out_lets_go, "REG-50")
     check(is_free(A(k)));
 }
 
+static weft_result crashes_in_lock(void *state, weft_term key)
+{
+    (void)state;
+    weft_registry_lock(A(reg), key, exits, NULL);
+    return weft_noreply();
+}
+
+/* state: whom to tell whether the lock is free. */
+static void tells_if_free(void *state, weft_term reason)
+{
+    (void)reason;
+    weft_send(*(weft_pid *)state, weft_bool(is_free(weft_tuple(A(k), weft_int(7)))));
+}
+
+static weft_init_result remembers(weft_term pid)
+{
+    weft_pid *state = weft_new(weft_pid);
+
+    *state = pid;
+    return weft_init_ok(state);
+}
+
+PROCESS_TEST(a_server_that_crashed_in_a_lock_terminates_without_it, "REG-50")
+{
+    static const weft_gen_server server = {
+        .init = remembers, .handle_cast = crashes_in_lock, .terminate = tells_if_free};
+
+    start();
+    weft_gen_server_cast(weft_must(weft_gen_server_start(&server, weft_self())), weft_tuple(A(k), weft_int(7)));
+    expect_message(A(true));
+}
+
 PROCESS_TEST(a_waiter_that_died_is_skipped, "REG-50")
 {
     weft_pid first, second, third;
@@ -314,6 +346,11 @@ static weft_term locks_in(weft_term registry)
     return weft_registry_lock(registry, A(k), at_once, NULL);
 }
 
+static weft_term locks_for_nothing(weft_term key)
+{
+    return weft_registry_lock(A(reg), key, weft_is_none(key) ? at_once : NULL, NULL);
+}
+
 static void mistake(weft_fn *fn, weft_term arg, const char *words)
 {
     weft_ref down;
@@ -330,4 +367,6 @@ PROCESS_TEST(locking_a_held_key_again_fails_naming_the_key, "REG-52")
     mistake(locks_twice, A(x), "holds the lock of {:k, 7} already");
     check(is_free(weft_tuple(A(k), weft_int(7))));
     mistake(locks_in, A(nowhere), "unknown registry :nowhere");
+    mistake(locks_for_nothing, A(k), "the function is NULL");
+    mistake(locks_for_nothing, weft_none, "the key is weft_none");
 }
