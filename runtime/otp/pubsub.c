@@ -18,16 +18,20 @@ _Noreturn void weft__pubsub_unknown(const char *call, weft_atom name)
                       weft_inspect(name));
 }
 
-void weft__pubsub_need(const char *call, weft_atom name)
+weft_pubsub_telemetry_fn *weft__pubsub_need(const char *call, weft_atom name)
 {
     struct weft__epoch *epoch = weft__registry_need_epoch();
-    bool is_there;
+    weft_pubsub_telemetry_fn *telemetry = NULL;
+    const struct weft__registry *registry;
 
     weft__epoch_begin(epoch);
-    is_there = weft__pubsub_find(name) != NULL;
+    registry = weft__pubsub_find(name);
+    if (registry != NULL)
+        telemetry = registry->telemetry;
     weft__epoch_end(epoch);
-    if (!is_there)
+    if (registry == NULL)
         weft__pubsub_unknown(call, name);
+    return telemetry;
 }
 
 /* -- starting ----------------------------------------------------------------------- */

@@ -20,7 +20,7 @@ static inline const struct weft__registry *weft__pubsub_find(weft_atom name)
 /* Exits, as there is none of that name. */
 _Noreturn void weft__pubsub_unknown(const char *call, weft_atom name);
 
-/* Exits if there is none. */
-void weft__pubsub_need(const char *call, weft_atom name);
+/* Exits if there is none. Its telemetry, or NULL. */
+weft_pubsub_telemetry_fn *weft__pubsub_need(const char *call, weft_atom name);
 
 #endif

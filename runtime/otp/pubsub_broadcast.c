@@ -315,14 +315,10 @@ static int send_all(struct broadcast *broadcast, struct weft__copy_refusal *refu
 
 /* -- the calls ----------------------------------------------------------------------------------- */
 
-/* What the caller asked for is done. */
-WEFT__GATE static void tell(const struct broadcast *broadcast)
+WEFT__GATE static void tell_telemetry(const struct broadcast *broadcast)
 {
     struct weft_pubsub_event event;
 
-    if (broadcast->n == 0)
-        weft_log(WEFT_LOG_DEBUG, "broadcast to %s of %s: nobody is subscribed", weft_inspect(broadcast->topic),
-                 weft_inspect(broadcast->pubsub));
     if (broadcast->telemetry == NULL)
         return;
     event = (struct weft_pubsub_event){.pubsub = broadcast->pubsub,
@@ -330,6 +326,15 @@ WEFT__GATE static void tell(const struct broadcast *broadcast)
                                        .n_reached = broadcast->n,
                                        .duration_ns = weft__clock_ns() - broadcast->began_ns};
     broadcast->telemetry(&event);
+}
+
+/* What the caller asked for is done. */
+WEFT__GATE static void tell(const struct broadcast *broadcast)
+{
+    if (broadcast->n == 0)
+        weft_log(WEFT_LOG_DEBUG, "broadcast to %s of %s: nobody is subscribed", weft_inspect(broadcast->topic),
+                 weft_inspect(broadcast->pubsub));
+    tell_telemetry(broadcast);
 }
 
 static inline struct broadcast to(weft_atom pubsub, weft_pid except, weft_term topic, weft_term message)
@@ -415,7 +420,13 @@ WEFT__GATE void weft_pubsub_dispatch(weft_atom pubsub, weft_pid from, weft_term 
                                      weft_pubsub_dispatcher *dispatcher, void *arg)
 {
     struct dispatch to = {.from = from, .message = message, .dispatcher = dispatcher, .arg = arg};
+    struct broadcast broadcast = {.pubsub = pubsub, .topic = topic};
 
-    weft__pubsub_need("weft_pubsub_dispatch", pubsub);
+    if (dispatcher == NULL)
+        weft__proc_badarg("weft_pubsub_dispatch", "the dispatcher is NULL");
+    broadcast.telemetry = weft__pubsub_need("weft_pubsub_dispatch", pubsub);
+    if (broadcast.telemetry != NULL)
+        broadcast.began_ns = weft__clock_ns();
     weft_registry_dispatch(pubsub, topic, dispatch, &to);
+    tell_telemetry(&broadcast);
 }

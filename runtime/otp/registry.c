@@ -480,6 +480,8 @@ WEFT__GATE int weft_registry_update_value(weft_atom registry, weft_term key,
     weft_term old, new;
     int code = check_own(proc, registry, key);
 
+    if (fn == NULL)
+        weft__proc_badarg(UPDATE, "the function is NULL");
     if (code != 0)
         return code;
     old = weft_head(weft_registry_values(registry, key, proc->pid));

@@ -123,6 +123,8 @@ WEFT__GATE void weft_registry_dispatch_opt(weft_atom registry, weft_term key,
     uint32_t at, end;
 
     weft__proc_need_parkable(CALL);
+    if (fn == NULL)
+        weft__proc_badarg(CALL, "the function is NULL");
     is_spread = parts_of(registry, key, &at, &end);
     if (options->parallel && is_spread) {
         dispatch_parallel(&dispatch, at, end);

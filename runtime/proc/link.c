@@ -237,10 +237,15 @@ weft_ref weft_monitor_opt(weft_term target, const struct weft_monitor_options *g
     const struct weft_monitor_options *options = weft__options(given, &room, sizeof room);
     struct weft__proc *proc = weft__proc_need("weft_monitor");
     weft_pid pid = target;
+    int code = weft_is_pid(target) ? 0 : weft__name_find(target, &pid);
     weft_ref ref;
     struct weft__bond *bond;
 
-    if (!weft_is_pid(target) && weft__name_find(target, &pid) != 0)
+    if (code == WEFT_ENOTSUP)
+        weft__proc_badarg("weft_monitor", "%s names nobody: the keys of that registry are duplicate", weft_inspect(target));
+    if (code == WEFT_ERANGE)
+        weft__proc_badarg("weft_monitor", "%s names nobody: there are zero partitions", weft_inspect(target));
+    if (code != 0)
         weft__proc_badarg("weft_monitor", "%s is neither a pid nor a name", weft_inspect(target));
     if (!weft_is_none(options->tag) && !weft_is_atom(options->tag))
         weft__proc_badarg("weft_monitor", ".tag is %s, not an atom", weft_inspect(options->tag));

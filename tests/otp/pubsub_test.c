@@ -522,6 +522,18 @@ static weft_term dispatches_and_fails(weft_term arg)
     return arg;
 }
 
+static weft_term dispatches_to_nothing(weft_term arg)
+{
+    weft_pubsub_dispatch(A(ps), weft_none, A(topic), A(news), NULL, NULL);
+    return arg;
+}
+
+PROCESS_TEST(a_dispatcher_that_is_missing_is_refused)
+{
+    start(1);
+    mistake(dispatches_to_nothing, A(x), "weft_pubsub_dispatch: the dispatcher is NULL");
+}
+
 PROCESS_TEST(a_dispatcher_that_fails_fails_the_broadcast, "PS-21")
 {
     weft_ref down;
@@ -714,6 +726,8 @@ static void notes_event(const struct weft_pubsub_event *event)
 
 PROCESS_TEST(telemetry_tells_of_each_broadcast, "PS-25")
 {
+    int n_called = 0;
+
     weft_must(weft_pubsub_start_link(.name = A(ps), .telemetry = notes_event));
     weft_pubsub_subscribe(A(ps), weft_str("topic"));
     weft_pubsub_subscribe(A(ps), weft_str("topic"));
@@ -725,6 +739,10 @@ PROCESS_TEST(telemetry_tells_of_each_broadcast, "PS-25")
     check(last_event.duration_ns > 0 && last_event.duration_ns < INT64_C(1000000) * BOUND_MS);
     weft_pubsub_broadcast(A(ps), weft_str("another"), A(news));
     check_int(n_events, 2);
+    check_int(last_event.n_reached, 0);
+    weft_pubsub_dispatch(A(ps), weft_none, weft_str("topic"), A(news), sends_with_metadata, &n_called);
+    check_int(n_events, 3);
+    check_term(last_event.topic, weft_str("topic"));
     check_int(last_event.n_reached, 0);
 }
 

@@ -356,11 +356,18 @@ static weft_term calls_by_via(weft_term arg)
     return weft_gen_server_call(weft_via(A(reg), A(k)), arg, BOUND_MS);
 }
 
+static weft_term monitors_by_via(weft_term arg)
+{
+    weft_monitor(weft_via(A(reg), A(k)));
+    return arg;
+}
+
 PROCESS_TEST(a_via_name_in_a_duplicate_registry_fails_in_words, "REG-31 REG-35")
 {
     start(WEFT_DUPLICATE, 1);
     mistake(calls_by_via, A(x), "not supported by registry :reg");
     mistake(sends_by_via, A(k), "the keys of that registry are duplicate");
+    mistake(monitors_by_via, A(k), "the keys of that registry are duplicate");
     check_fits(weft_gen_server_start(&server, A(k), .name = weft_via(A(reg), A(k))).reason,
                weft_tuple(A(badarg), weft_any));
     mistake(do_update, A(k), "not supported by registry :reg");
@@ -570,6 +577,24 @@ PROCESS_TEST(a_crash_in_parallel_dispatch_crashes_the_caller, "REG-38")
         weft_spawn(dispatches_a_crash, weft_bool(traps), .monitor = &down);
         check_term(await_down(down), A(crashed));
     }
+}
+
+static weft_term dispatches_nothing(weft_term key)
+{
+    weft_registry_dispatch(A(reg), key, NULL, NULL);
+    return key;
+}
+
+static weft_term updates_by_nothing(weft_term key)
+{
+    return weft_int(weft_registry_update_value(A(reg), key, NULL, NULL, NULL, NULL));
+}
+
+PROCESS_TEST(a_function_that_is_missing_is_refused)
+{
+    start(WEFT_UNIQUE, 1);
+    mistake(dispatches_nothing, A(k), "weft_registry_dispatch: the function is NULL");
+    mistake(updates_by_nothing, A(k), "weft_registry_update_value: the function is NULL");
 }
 
 PROCESS_TEST(metadata_is_there_from_the_start_and_changes, "REG-39")
