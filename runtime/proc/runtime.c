@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,6 +74,8 @@ int weft__runtime_fail(int code, const char *format, ...)
 
 /* -- once in the program ---------------------------------------------------------------- */
 
+static sigset_t mask_at_start; /* of the thread that started the runtime */
+
 static void in_fork_child(void)
 {
     struct weft__here *here = weft__here();
@@ -85,6 +88,8 @@ static void in_fork_child(void)
     here->slot.worker = NULL;
     here->slot.cache = NULL;
     atomic_store_explicit(&here->hold, WEFT__HOLDS_NONE, memory_order_relaxed);
+    if (here->carrier != NULL) /* which takes no signals, but the child has no other thread */
+        pthread_sigmask(SIG_SETMASK, &mask_at_start, NULL);
     here->proc = NULL;
     here->carrier = NULL;
     pthread_mutex_init(&weft__runtime_lock, NULL);
@@ -179,6 +184,7 @@ static int start(const struct weft_runtime_options *options)
 
     if (runtime == NULL)
         return weft__runtime_fail(code, "weft_runtime_start: no memory");
+    pthread_sigmask(SIG_SETMASK, NULL, &mask_at_start);
     pthread_mutex_init(&runtime->guests_lock, NULL);
     runtime->generation = ++generations;
     code = weft__sched_new(&runtime->sched, &sched);

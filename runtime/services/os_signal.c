@@ -30,7 +30,8 @@
  * seq_cst on both: a handler whose count stop did not see reads -1.
  *
  * After fork() the child has the handlers and the descriptor but not the
- * thread: the handler looks whose child it is in, and does nothing there.
+ * thread: the handler looks whose child it is in, and puts back what was there
+ * before, to which the signal goes.
  *
  * Not signalfd: it needs the signal blocked in every thread of the program,
  * those too that are not ours.
@@ -170,13 +171,24 @@ _Noreturn static void end_at_once(int signo)
     _exit(128 + signo);
 }
 
+/* In the child of a fork, where nobody reads what came: the signal is again what it
+ * was before, and comes once more as that. */
+static void hand_back(int signo)
+{
+    if (sigaction(signo, &os.set[signo].before, NULL) == 0)
+        raise(signo);
+}
+
 static void on_signal(int signo)
 {
     int before = errno, fd;
 
     /* Relaxed: set before any handler was. */
-    if (getpid() != atomic_load_explicit(&os.owner, memory_order_relaxed))
+    if (getpid() != atomic_load_explicit(&os.owner, memory_order_relaxed)) {
+        hand_back(signo);
+        errno = before;
         return;
+    }
     if (is_the_last(signo))
         end_at_once(signo);
     atomic_fetch_add(&os.n_inside, 1);
