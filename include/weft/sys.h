@@ -45,11 +45,12 @@ WEFT_API void weft_sys_resume(weft_server server, int64_t timeout_ms);
  * debug (a list of what is on), state and message through format_status. GS-58 */
 WEFT_API weft_term weft_sys_get_status(weft_server server, int64_t timeout_ms);
 
-/* Log a line for each message in, reply out and new state. GS-60 */
+/* Log a line for each message in, reply out and new state; and for each reply that
+ * nobody waits for (any more), such as the second one to a call. GS-60, GS-24 */
 WEFT_API void weft_sys_trace(weft_server server, bool on, int64_t timeout_ms);
 
 /* Keep the last 10 such events; get_log gives them, oldest first: {:in, message},
- * {:out, reply}, {:state, state}. */
+ * {:out, reply}, {:state, state}, {:dropped, reply}. */
 WEFT_API void weft_sys_log(weft_server server, bool on, int64_t timeout_ms);
 WEFT_API weft_term weft_sys_get_log(weft_server server, int64_t timeout_ms);
 

@@ -4,6 +4,7 @@
 
 #include "base/here.h"
 #include "otp/partition_table.h"
+#include "otp/server.h"
 #include "otp/task.h"
 #include "proc/alarm.h"
 #include "proc/post.h"
@@ -302,6 +303,52 @@ static __attribute__((noinline)) bool take_place(struct weft__proc *peer, weft_p
     return answer == WEFT__ROOM_TAKEN;
 }
 
+/* A server that waits for a message and holds no stack: it can be run right away. */
+static inline bool takes_directly(const struct weft__proc *peer, weft_pid pid)
+{
+    const struct weft__server *server = peer->state_of_handler;
+
+    return peer->pid.bits == pid.bits && peer->fiber.kind == WEFT__PROC_SERVER && peer->fiber.stack == NULL &&
+           peer->fiber.stack_class == 0 && !peer->fiber.is_sticky &&
+           peer->fiber.priority == WEFT__PRIORITY_NORMAL && !server->is_suspended && peer->mailbox.first == NULL;
+}
+
+/* To a server with nothing to do: it runs at once, in the caller's place. A request that
+ * is no memory comes without a message, in its hands. true: the caller goes on, with the
+ * answer or for no reason; false: nothing was done. */
+static QUICK bool call_directly(struct weft__here *here, struct weft__proc *proc, weft_pid pid,
+                                weft_term request, struct weft__message *message, struct weft__bond *bond)
+{
+    struct weft__proc *peer = weft__table_at(&weft__runtime()->table, weft__pid_slot(pid));
+    uint32_t was = weft__enter(here);
+
+    if (peer == NULL || !weft__fiber_can_lend(here, &proc->fiber) || !weft__proc_take_waiting(peer)) {
+        weft__leave(here, was);
+        return false;
+    }
+    if (__builtin_expect(!takes_directly(peer, pid), 0)) {
+        weft__proc_make_ready(here, peer); /* for no reason */
+        weft__leave(here, was);
+        return false;
+    }
+    weft__call_begin(proc, bond, pid);
+    if (__builtin_expect(message == NULL, 1)) {
+        struct weft__serving *serving = peer->state_of_handler;
+
+        serving->from = weft__term(bond->key);
+        serving->client = proc->pid;
+        serving->handed = request;
+    } else {
+        message->ref = bond->key;
+        message->to = pid.bits;
+        weft__mailbox_append(peer, message);
+    }
+    here = weft__fiber_lend(here, &peer->fiber);
+    weft__proc_enter_on(here, proc);
+    weft__leave(here, was);
+    return true;
+}
+
 static QUICK enum weft__call_outcome call_quick(struct weft__proc *proc, const char *call,
                                                weft_server server, enum weft__message_kind kind,
                                                weft_term request, int64_t timeout_ms, weft_term *out)
@@ -318,9 +365,19 @@ static QUICK enum weft__call_outcome call_quick(struct weft__proc *proc, const c
         return WEFT__MISTAKEN;
     weft__proc_obey(proc);
     here = weft__here(); /* nothing switches from here to the wait */
-    message = make_request(here, proc, call, kind, request, out);
-    if (__builtin_expect(message == NULL, 0))
-        return WEFT__MISTAKEN;
+    message = NULL;
+    if (__builtin_expect(!is_word(request) || kind != WEFT__MESSAGE_CALL, 0)) {
+        message = make_request(here, proc, call, kind, request, out);
+        if (message == NULL)
+            return WEFT__MISTAKEN;
+    }
+    if (__builtin_expect(timeout_ms > 0, 1) && call_directly(here, proc, pid, request, message, &bond)) {
+        if (__builtin_expect(!bond.is_done, 0))
+            weft__call_wait(proc, &bond, timeout_ms);
+        return end_call(proc, &bond, out);
+    }
+    if (message == NULL)
+        message = make_request(here, proc, call, kind, request, out);
     if (__builtin_expect(pid.bits == proc->pid.bits, 0)) {
         weft__message_free(message);
         tell_calling_self(call, request);
@@ -437,47 +494,73 @@ static inline struct weft__proc *find_client(uint64_t ref, weft_pid *pid)
     return weft__proc_is_there(client, *pid) ? client : NULL;
 }
 
-static void post(struct weft__message *message)
+/* Is the client this thread's now? It waits, or is next in turn here. */
+static inline bool take_client(struct weft__here *here, struct weft__proc *client)
 {
-    struct weft__here *here = weft__here();
-    uint32_t was = weft__enter(here);
+    return weft__fiber_take_back(here, &client->fiber) || weft__proc_take_waiting(client);
+}
+
+/* The client, to be made ready; NULL: it was told otherwise, or is not there. In a
+ * section. */
+static struct weft__proc *post(struct weft__here *here, struct weft__message *message)
+{
     weft_pid pid;
     struct weft__proc *client = find_client(message->ref, &pid);
 
     if (client == NULL) {
         weft__message_free(message);
-    } else if (weft__proc_take_waiting(client)) {
-        /* What its drain would do, while it is this thread's. */
-        weft__proc_prefetch_stack(client);
-        message->to = pid.bits;
-        weft__signal_take_reply(client, message);
-        weft__proc_make_ready(here, client);
-    } else {
-        weft__message_post(here, client, pid, message, false);
+        return NULL;
     }
+    if (!take_client(here, client)) {
+        weft__message_post(here, client, pid, message, false);
+        return NULL;
+    }
+    /* What its drain would do, while it is this thread's. */
+    weft__proc_prefetch_stack(client);
+    message->to = pid.bits;
+    weft__signal_take_reply(client, message);
+    return client;
+}
+
+static void post_alone(struct weft__message *message)
+{
+    struct weft__here *here = weft__here();
+    uint32_t was = weft__enter(here);
+    struct weft__proc *client = post(here, message);
+
+    if (client != NULL)
+        weft__proc_make_ready(here, client);
     weft__leave(here, was);
 }
 
-/* To a client that waits, an answer that is no memory: straight into its bond.
- * false: nothing was done. In a section. */
-static inline bool answer_word(struct weft__here *here, struct weft__proc *proc, uint64_t ref,
-                               weft_term value)
+static inline struct weft__bond *find_bond(struct weft__proc *proc, uint64_t key)
+{
+    struct weft__bond *newest = proc->bonds.one_list;
+
+    if (__builtin_expect(newest != NULL && newest->key == key, 1))
+        return newest;
+    return weft__bond_find(proc, key);
+}
+
+/* To a client that waits, an answer that is no memory, straight into its bond: the
+ * client, to be made ready. NULL: nothing was done. In a section. */
+static inline struct weft__proc *answer_word(struct weft__here *here, struct weft__proc *proc, uint64_t ref,
+                                             weft_term value)
 {
     weft_pid pid;
     struct weft__proc *client = find_client(ref, &pid);
     struct weft__bond *bond;
 
-    if (client == NULL || !weft__proc_take_waiting(client))
-        return false;
+    if (client == NULL || !take_client(here, client))
+        return NULL;
     weft__proc_prefetch_stack(client);
-    bond = weft__bond_find(client, ref);
+    bond = find_bond(client, ref);
     if (__builtin_expect(bond != NULL && bond->kind == WEFT__BOND_REPLY && !bond->is_done, 1)) {
         bond->is_done = true;
         bond->is_foreign = bond->peer != proc->pid.bits;
         bond->value = value;
     }
-    weft__proc_make_ready(here, client);
-    return true;
+    return client;
 }
 
 /* It owes that answer no more. */
@@ -506,19 +589,45 @@ void weft__call_answer(struct weft__proc *proc, const char *call, weft_ref from,
 
     if (__builtin_expect(is_word(value), 1)) {
         struct weft__here *here = weft__here();
+        struct weft__proc *client;
         uint32_t was;
-        bool is_done;
 
         settle(proc, from);
         was = weft__enter(here);
-        is_done = answer_word(here, proc, from.bits, value);
+        client = answer_word(here, proc, from.bits, value);
+        if (client != NULL)
+            weft__proc_make_ready(here, client);
         weft__leave(here, was);
-        if (__builtin_expect(is_done, 1))
+        if (__builtin_expect(client != NULL, 1))
             return;
     }
     message = weft__call_prepare(proc, call, from, value, 0);
     settle(proc, from);
-    post(message);
+    post_alone(message);
+}
+
+struct weft__proc *weft__call_answer_last(struct weft__proc *proc, struct weft__serving *serving, weft_term value)
+{
+    struct weft__here *here = weft__here();
+    weft_ref from = serving->from;
+    struct weft__message *message;
+    struct weft__proc *client;
+    uint32_t was;
+
+    if (__builtin_expect(is_word(value), 1)) {
+        serving->from = weft_none;
+        was = weft__enter(here);
+        client = answer_word(here, proc, from.bits, value);
+        weft__leave(here, was);
+        if (__builtin_expect(client != NULL, 1))
+            return client;
+    }
+    message = weft__call_prepare(proc, "weft_reply", from, value, 0);
+    serving->from = weft_none;
+    was = weft__enter(here);
+    client = post(here, message);
+    weft__leave(here, was);
+    return client;
 }
 
 void weft__serving_defer(struct weft__proc *proc, struct weft__serving *serving)
@@ -532,7 +641,7 @@ void weft__serving_defer(struct weft__proc *proc, struct weft__serving *serving)
 void weft__serving_end(struct weft__proc *proc, struct weft__serving *serving)
 {
     if (serving->answer != NULL)
-        post(serving->answer);
+        post_alone(serving->answer);
     else if (!weft_is_none(serving->from))
         weft__signal_call_down(proc->pid, serving->client, serving->from.bits, proc->reason);
     serving->answer = NULL;

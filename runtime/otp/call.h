@@ -93,11 +93,17 @@ struct weft__serving {
     weft_ref from;                /* whom it owes an answer, or weft_none */
     weft_pid client;
     struct weft__message *answer; /* to be sent at its end, in place of the reason; or NULL */
+    weft_term handed;             /* a request of `from` that never was a message; or weft_none */
 };
 
 /* Answer, from any process. The term is copied; one that cannot be sent ends proc
  * with a reason that names the call. Never switches. */
 void weft__call_answer(struct weft__proc *proc, const char *call, weft_ref from, weft_term value);
+
+/* The same by a server that answers what it is serving, and is done with it: the
+ * client when it is this thread's now, to be made ready by the caller or run after
+ * it (weft__fiber_run_after); or NULL. */
+struct weft__proc *weft__call_answer_last(struct weft__proc *proc, struct weft__serving *serving, weft_term value);
 
 /* The answer as a message that waits: for serving.answer. flags: WEFT__NO_ANSWER, or 0. */
 struct weft__message *weft__call_prepare(struct weft__proc *proc, const char *call, weft_ref from,

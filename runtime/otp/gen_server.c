@@ -206,6 +206,17 @@ void weft_gen_server_reply(weft_from from, weft_term value)
     if (!weft_is_ref(from))
         weft__proc_badarg("weft_gen_server_reply", "%s is not what handle_call was given as `from`",
                           weft_inspect(from));
+    if (proc->fiber.kind == WEFT__PROC_SERVER) {
+        struct weft__server *server = weft__server_of(proc);
+
+        if (__builtin_expect(server->more != NULL && server->more->has_debug, 0)) {
+            bool waits = weft__waits_for(from.bits);
+
+            weft__call_answer(proc, "weft_gen_server_reply", from, value);
+            weft__server_note_reply(proc, server, from, value, waits);
+            return;
+        }
+    }
     weft__call_answer(proc, "weft_gen_server_reply", from, value);
 }
 

@@ -15,6 +15,7 @@
 #include "proc/life.h"
 #include "proc/log.h"
 #include "proc/mailbox.h"
+#include "proc/post.h"
 #include "proc/runtime.h"
 #include "proc/signal.h"
 #include "term/atom.h"
@@ -138,11 +139,14 @@ static void set_next(struct weft__proc *proc, struct weft__server *server, weft_
 
 static void send_reply(struct weft__proc *proc, struct weft__server *server, weft_term value)
 {
-    if (weft_is_none(server->serving.from))
-        return; /* answered by the callback itself: the first one counts */
-    weft__call_answer(proc, "weft_reply", server->serving.from, value);
-    if (__builtin_expect(server->more != NULL && server->more->has_debug, 0))
-        weft__server_note(proc, server, WEFT__EVENT_OUT, value);
+    bool has_debug = server->more != NULL && server->more->has_debug;
+    weft_ref from = server->serving.from;
+    bool waits = has_debug && !weft_is_none(from) && weft__waits_for(from.bits);
+
+    if (!weft_is_none(from)) /* else answered by the callback itself: the first one counts */
+        weft__call_answer(proc, "weft_reply", from, value);
+    if (__builtin_expect(has_debug, 0))
+        weft__server_note_reply(proc, server, from, value, waits);
 }
 
 WEFT__GATE static enum weft__step stop(struct weft__proc *proc, struct weft__server *server, weft_term reason)
@@ -352,8 +356,28 @@ static WEFT__GATE_PART enum weft__step handle_call(struct weft__proc *proc, stru
 
     if (__builtin_expect(!is_plain_reply(server, &result), 0))
         return finish(proc, server, &result);
-    weft__call_answer(proc, "weft_reply", from, result.term);
+    server->held = weft__call_answer_last(proc, &server->serving, result.term);
     return WEFT__STEP_ON;
+}
+
+/* The server goes on: who was answered runs when its turn comes. Not in run-next,
+ * for which the server would have to give way, at the cost of its other clients. */
+static inline void let_client_go(struct weft__server *server)
+{
+    struct weft__proc *client = server->held;
+    struct weft__here *here;
+    uint32_t was;
+
+    if (client == NULL)
+        return;
+    server->held = NULL;
+    here = weft__here();
+    was = weft__enter(here);
+    if (__builtin_expect(client->fiber.kind == WEFT__PROC_GUEST, 0))
+        weft__proc_make_ready(here, client);
+    else
+        weft__fiber_ready_behind(here, &client->fiber);
+    weft__leave(here, was);
 }
 
 static WEFT__GATE_PART enum weft__step handle_cast(struct weft__proc *proc, struct weft__server *server,
@@ -436,6 +460,23 @@ WEFT__GATE static enum weft__step handle(struct weft__proc *proc, struct weft__s
     return step;
 }
 
+/* A request that its client handed over, running the server in its own place. */
+WEFT__GATE static enum weft__step handle_handed(struct weft__proc *proc, struct weft__server *server)
+{
+    weft_term request = server->serving.handed;
+    weft_scope scope;
+    enum weft__step step;
+
+    server->serving.handed = weft_none;
+    weft__scope_enter(&scope, &proc->region);
+    if (__builtin_expect(server->more != NULL, 0))
+        note_begin(proc, server, request);
+    step = handle_call(proc, server, request, server->serving.from, server->serving.client);
+    if (step == WEFT__STEP_ON)
+        weft__scope_leave(&scope);
+    return step;
+}
+
 WEFT__GATE static enum weft__step timed_out(struct weft__proc *proc, struct weft__server *server)
 {
     weft_scope scope;
@@ -488,21 +529,47 @@ static struct weft__message *next_message(struct weft__proc *proc, struct weft__
     return message;
 }
 
-/* Nothing to do. It holds no stack: it parks by returning. */
+/* When this worker is left, it goes on with the client. */
+static void run_after(struct weft__proc *client)
+{
+    const struct weft__here *here = weft__here();
+
+    if (client->fiber.kind == WEFT__PROC_GUEST || client->fiber.is_sticky ||
+        client->fiber.priority != WEFT__PRIORITY_NORMAL)
+        weft__proc_make_ready(weft__here(), client);
+    else
+        weft__fiber_run_after(here, &client->fiber);
+}
+
+/* Nothing to do. It holds no stack: it parks by returning. Who was answered last runs
+ * next then, without a way through the queue. */
 static WEFT__GATE_PART enum weft__step rest(struct weft__proc *proc, struct weft__server *server)
 {
+    struct weft__proc *client;
+
     if (weft__proc_is_doomed(proc))
         return WEFT__STEP_ON;
     /* First the token, then what it stands for: a timer that fires in between
      * leaves the token, and parking fails. */
     weft__proc_take_token(proc);
-    if (server->more != NULL && !server->is_suspended && take_timeout(proc, server->more))
-        return timed_out(proc, server);
+    if (server->more != NULL) {
+        let_client_go(server);
+        if (!server->is_suspended && take_timeout(proc, server->more))
+            return timed_out(proc, server);
+    }
     weft__region_trim(&proc->region);
+    if (!weft__has_slot())
+        let_client_go(server);
     weft__proc_back_from_user(proc);
+    client = server->held;
+    server->held = NULL;
     weft__proc_leave();
-    if (weft__proc_commit_park(proc, true))
+    if (weft__proc_commit_park(proc, true)) {
+        if (client != NULL)
+            run_after(client);
         return WEFT__STEP_PARKED;
+    }
+    server->held = client;
     weft__proc_enter(proc);
     weft__proc_let_user();
     return WEFT__STEP_ON;
@@ -513,15 +580,23 @@ static WEFT__GATE_PART enum weft__step step(struct weft__proc *proc, struct weft
     struct weft__message *message;
 
     if (__builtin_expect(weft__proc_is_doomed(proc), 0)) {
+        let_client_go(server);
         weft__life_end(proc, proc->reason);
         return WEFT__STEP_ENDED;
     }
     if (__builtin_expect(server->phase == WEFT__STARTING, 0))
         return begin(proc, server);
-    if (__builtin_expect(!weft_is_none(server->then), 0))
+    if (__builtin_expect(!weft_is_none(server->serving.handed), 0))
+        return handle_handed(proc, server);
+    if (__builtin_expect(!weft_is_none(server->then), 0)) {
+        let_client_go(server);
         return go_on(proc, server);
+    }
     message = next_message(proc, server);
-    return message != NULL ? handle(proc, server, message) : rest(proc, server);
+    if (message == NULL)
+        return rest(proc, server);
+    let_client_go(server);
+    return handle(proc, server, message);
 }
 
 WEFT__GATE static void server_run(struct weft__fiber *fiber)
@@ -542,6 +617,7 @@ WEFT__GATE static void server_run(struct weft__fiber *fiber)
             return;
         }
     } while (!weft__fiber_is_to_give_way(weft__here())); /* GS-62 */
+    let_client_go(server);
     weft__proc_back_from_user(proc);
     weft__proc_leave();
     weft__fiber_ready(weft__runtime()->sched, fiber, WEFT__READY_LAST);

@@ -63,11 +63,17 @@ struct weft__server {
     bool is_suspended;
     bool by_parent;               /* TERMINATING: its parent told it to, and waits */
     struct weft__message *seen;   /* suspended: no system request up to here */
+    struct weft__proc *held;      /* between two steps: who was answered, this thread's to let run; or NULL */
 };
 
 /* -- what few servers need ------------------------------------------------------------ */
 
-enum weft__event_kind { WEFT__EVENT_IN, WEFT__EVENT_OUT, WEFT__EVENT_STATE };
+enum weft__event_kind {
+    WEFT__EVENT_IN,
+    WEFT__EVENT_OUT,
+    WEFT__EVENT_STATE,
+    WEFT__EVENT_DROPPED /* a reply to who has one, or waits no more: GS-24 */
+};
 #define WEFT__EVENTS_KEPT 10
 
 struct weft__server_more {
@@ -85,6 +91,8 @@ struct weft__server_more {
     uint64_t n_in, n_out;
     weft_term log[WEFT__EVENTS_KEPT]; /* kept; a ring */
     uint64_t n_logged;
+    uint64_t answered[WEFT__EVENTS_KEPT]; /* whom it answered last; a ring */
+    uint64_t n_answered;
 };
 
 /* Made at need; NULL: no memory. */
@@ -134,6 +142,9 @@ enum weft__step weft__server_system(struct weft__proc *proc, struct weft__server
 /* Note an event where somebody looks: more->has_debug. */
 void weft__server_note(struct weft__proc *proc, struct weft__server *server, enum weft__event_kind kind,
                        weft_term term);
+/* The same for a reply, sent or dropped; waits: somebody waited for it, before it went. */
+void weft__server_note_reply(struct weft__proc *proc, struct weft__server *server, weft_ref from, weft_term value,
+                             bool waits);
 /* The same for the state as it is now. Runs the program's code. */
 void weft__server_note_state(struct weft__proc *proc, struct weft__server *server);
 

@@ -20,7 +20,10 @@
 
 static weft_atom event_atom(enum weft__event_kind kind)
 {
-    return kind == WEFT__EVENT_IN ? A(in) : kind == WEFT__EVENT_OUT ? A(out) : A(state);
+    return kind == WEFT__EVENT_IN      ? A(in)
+           : kind == WEFT__EVENT_OUT   ? A(out)
+           : kind == WEFT__EVENT_STATE ? A(state)
+                                       : A(dropped);
 }
 
 static void keep_event(struct weft__server_more *more, weft_term event)
@@ -34,7 +37,8 @@ static void keep_event(struct weft__server_more *more, weft_term event)
 void weft__server_note(struct weft__proc *proc, struct weft__server *server, enum weft__event_kind kind,
                        weft_term term)
 {
-    static const char *const verbs[] = {"got", "sent the reply", "has the new state"};
+    static const char *const verbs[] = {"got", "sent the reply", "has the new state",
+                                        "sent a reply that nobody waits for:"};
     struct weft__server_more *more = server->more;
 
     more->n_in += kind == WEFT__EVENT_IN;
@@ -44,6 +48,28 @@ void weft__server_note(struct weft__proc *proc, struct weft__server *server, enu
                         weft_inspect(term));
     if (more->keeps_log)
         keep_event(more, weft_tuple(event_atom(kind), term));
+}
+
+/* The client makes no newer reference while it has not: so who was answered counts too. */
+static bool has_answered(const struct weft__server_more *more, weft_ref from)
+{
+    for (size_t i = 0; i < WEFT__EVENTS_KEPT; i++)
+        if (more->answered[i] == from.bits)
+            return true;
+    return false;
+}
+
+void weft__server_note_reply(struct weft__proc *proc, struct weft__server *server, weft_ref from, weft_term value,
+                             bool waits)
+{
+    struct weft__server_more *more = server->more;
+
+    if (waits && !has_answered(more, from)) {
+        more->answered[more->n_answered++ % WEFT__EVENTS_KEPT] = from.bits;
+        weft__server_note(proc, server, WEFT__EVENT_OUT, value);
+    } else {
+        weft__server_note(proc, server, WEFT__EVENT_DROPPED, value);
+    }
 }
 
 /* What describe is asked for, out of its frame. */

@@ -150,6 +150,31 @@ static inline struct weft__fiber *weft__runq_take_next(struct weft__runq *q)
     return next;
 }
 
+/* Owner. The same when it is that one that is in it. false: it is not any more. */
+static inline bool weft__runq_take_next_back(struct weft__runq *q, struct weft__fiber *fiber)
+{
+    if (q->is_alone) {
+        atomic_store_explicit(&q->next, NULL, memory_order_relaxed);
+        return true;
+    }
+    /* Acquire: a thief may have had it in between, and put it back. Relaxed on failure. */
+    return atomic_compare_exchange_strong_explicit(&q->next, &fiber, NULL, memory_order_acquire,
+                                                   memory_order_relaxed);
+}
+
+/* Owner. A fiber runs now as if it came from next: may there be another such run after
+ * it? Not while others wait, after so many in a row, as in pop. */
+static inline bool weft__runq_count_next(struct weft__runq *q)
+{
+    /* Relaxed: the owner wrote tail; head only says that fewer wait. */
+    if (atomic_load_explicit(&q->tail[WEFT__PRIORITY_NORMAL], memory_order_relaxed) ==
+            atomic_load_explicit(&q->head[WEFT__PRIORITY_NORMAL], memory_order_relaxed) ||
+        ++q->n_next < WEFT__RUNQ_NEXT_RUNS)
+        return true;
+    q->n_next = 0;
+    return false;
+}
+
 struct weft__fiber *weft__runq_pop_slow(struct weft__runq *q);
 /* The same where new fibers wait, and others that are all normal. */
 struct weft__fiber *weft__runq_pop_new(struct weft__runq *q);

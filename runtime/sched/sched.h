@@ -78,6 +78,7 @@ struct weft__worker {
     uint32_t n_kept;             /* looks around in the run `kept`, which went on after them */
     uint64_t kept;
     struct weft__fiber *pending; /* the base starts with this one */
+    struct weft__stack *hot;     /* stopped in the base's loop, for the next fiber without a stack; or NULL */
     _Atomic(struct weft__carrier *) carrier; /* read by the watchdog */
     bool is_searching;           /* counted in idle.n_searching */
     struct weft__loot loot;
@@ -251,6 +252,13 @@ struct weft__here *weft__fiber_park(struct weft__here *here, weft__after *commit
  * it goes on. */
 struct weft__here *weft__fiber_yield(struct weft__here *here);
 
+/* Run `next` at once in this fiber's place, which stays ready: next in turn, where
+ * whoever runs `next` may take it back; or last, when others wait that are to have a
+ * turn. Others may run it before. So this returns for no reason, like any wait. next
+ * is the caller's, and weft__fiber_can_lend said yes. The struct of the thread it goes
+ * on. Only inside a fiber. */
+struct weft__here *weft__fiber_lend(struct weft__here *here, struct weft__fiber *next);
+
 /* Abandon this fiber's frames and call entry(arg) on another stack; when entry
  * returns, the fiber's run counts as returned. The frames stay as they are
  * until then: what lies in them may still be known to timers and descriptors.
@@ -263,6 +271,10 @@ enum weft__ready {
     WEFT__READY_NEW,  /* it has not begun: newest first, with turns for the others */
     WEFT__READY_LAST  /* gave way: behind the others */
 };
+
+/* WEFT__READY_LAST by a fiber that goes on: what it queues so may be stolen at once. A
+ * sleeper is woken after a look without a fence, as when a fiber gives way. */
+void weft__fiber_ready_behind(struct weft__here *here, struct weft__fiber *fiber);
 
 /* Queue a fiber that nobody else has. From any thread; never switches. */
 void weft__fiber_ready(struct weft__sched *sched, struct weft__fiber *fiber, enum weft__ready how);
@@ -287,6 +299,34 @@ static inline bool weft__fiber_ready_quick(struct weft__worker *worker, struct w
      * takes it sees the fiber. */
     atomic_store_explicit(&worker->queue.next, fiber, memory_order_release);
     return true;
+}
+
+/* May this thread's fiber stay ready while another one runs in its place? Not when
+ * there are new, urgent or sticky ones, or it is time to look around. */
+static inline bool weft__fiber_can_lend(const struct weft__here *here, const struct weft__fiber *fiber)
+{
+    struct weft__worker *worker = here->slot.worker;
+
+    return worker != NULL && here->ticks > 1 && !fiber->is_sticky && fiber->priority == WEFT__PRIORITY_NORMAL &&
+           !worker->queue.has_others && weft__nursery_size(&worker->queue.nursery) == 0;
+}
+
+/* Take a fiber out of this thread's run-next: it is the caller's then. false: it is
+ * not there, or a thief was quicker. */
+static inline bool weft__fiber_take_back(const struct weft__here *here, struct weft__fiber *fiber)
+{
+    struct weft__worker *worker = here->slot.worker;
+
+    /* Relaxed: the owner wrote it, or a thief emptied it. */
+    return worker != NULL && atomic_load_explicit(&worker->queue.next, memory_order_relaxed) == fiber &&
+           weft__runq_take_next_back(&worker->queue, fiber);
+}
+
+/* When the running fiber, which holds no stack, has left, run this one, before any
+ * other. It must not do anything but leave. */
+static inline void weft__fiber_run_after(const struct weft__here *here, struct weft__fiber *fiber)
+{
+    here->slot.worker->pending = fiber;
 }
 
 void weft__idle_notify(struct weft__sched *sched);

@@ -18,6 +18,11 @@
  * by one that holds a stack costs one switch. When a parked fiber is followed
  * by one without a stack, or by nothing, a fresh stack's base takes over.
  *
+ * The base that was left last for a fiber with a stack stays as it is, in its loop:
+ * the worker's hot stack, on which the next fiber without one is called. So nothing
+ * is made anew, and calls and returns on both sides of a switch stay paired, as the
+ * processor's prediction of returns wants it: each one mispredicted costs 6 to 10 ns.
+ *
  * What must happen once a stack is left (publish the fiber that parked, put a
  * stack away) is left in here->after, and done by whoever runs next on the
  * thread: weft__worker_arrive().
@@ -170,6 +175,11 @@ static inline struct weft__stack *stack_for(struct weft__worker *worker, struct 
         return stack;
     }
     worker->pending = fiber;
+    if (worker->hot != NULL && (fiber == NULL || fiber->stack_class == 0)) {
+        stack = worker->hot;
+        worker->hot = NULL;
+        return stack;
+    }
     return weft__worker_base_stack(worker, fiber != NULL ? fiber->stack_class : 0);
 }
 
@@ -187,6 +197,9 @@ WEFT__GATE void weft__worker_base(void *unused)
         here->region = NULL;
         fiber = pick(worker);
         if (fiber == NULL) { /* stopping: back to the thread's own stack */
+            if (worker->hot != NULL)
+                weft__stack_put(&worker->stacks, worker->hot);
+            worker->hot = NULL;
             here->after = put_stack;
             here->after_arg = here->stack;
             weft__switch_last(here->stack, &here->carrier->native, NULL);
@@ -201,6 +214,12 @@ WEFT__GATE void weft__worker_base(void *unused)
             struct weft__stack *mine = here->stack;
 
             here->stack = stack_for(worker, fiber);
+            if (worker->hot == NULL && mine->class == 0) {
+                worker->hot = mine;
+                weft__switch(mine, here->stack, NULL);
+                weft__worker_arrive();
+                continue;
+            }
             here->after = put_stack;
             here->after_arg = mine;
             weft__switch_last(mine, here->stack, NULL);
@@ -266,6 +285,34 @@ static void requeue(struct weft__here *here, void *arg)
     /* Relaxed: a hint. */
     if (atomic_load_explicit(&worker->sched->idle.n_asleep, memory_order_relaxed) != 0)
         weft__idle_notify(worker->sched);
+}
+
+void weft__fiber_ready_behind(struct weft__here *here, struct weft__fiber *fiber)
+{
+    if (here->slot.worker == NULL)
+        weft__fiber_ready(here->carrier->sched, fiber, WEFT__READY_LAST);
+    else
+        requeue(here, fiber);
+}
+
+static void offer(struct weft__here *here, void *arg)
+{
+    struct weft__worker *worker = here->slot.worker;
+    struct weft__fiber *fiber = arg;
+
+    fiber->home = worker->index;
+    /* Relaxed: as in weft__fiber_ready_quick; release: a thief sees the fiber. Who was
+     * next before goes last, as those who gave way do: nobody is woken for it now. */
+    if (__builtin_expect(atomic_load_explicit(&worker->queue.next, memory_order_relaxed) == NULL, 1))
+        atomic_store_explicit(&worker->queue.next, fiber, memory_order_release);
+    else
+        weft__runq_put_next(&worker->queue, fiber, &worker->node->overflow);
+}
+
+struct weft__here *weft__fiber_lend(struct weft__here *here, struct weft__fiber *next)
+{
+    here->ticks--;
+    return leave_for(here, next, weft__runq_count_next(&here->slot.worker->queue) ? offer : requeue);
 }
 
 /* Who waits, taken out of its queue; NULL: nobody. */

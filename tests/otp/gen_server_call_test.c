@@ -339,6 +339,18 @@ PROCESS_TEST(only_the_first_reply_counts, "GS-24")
     expect_no_message(weft_any);
 }
 
+PROCESS_TEST(a_reply_that_is_dropped_is_reported_in_debug_mode, "GS-24 GS-60")
+{
+    weft_pid server = scripted();
+    weft_term log;
+
+    weft_sys_log(server, true, BOUND_MS);
+    check_term(run_call(server, replies_twice, A(nil)), A(first));
+    log = weft_sys_get_log(server, BOUND_MS);
+    check_fits(log, weft_list(weft_tuple(A(in), weft_any), weft_tuple(A(out), A(first)), weft_tuple(A(dropped), A(second)),
+                              weft_tuple(A(dropped), A(third)), weft_tuple(A(state), weft_any)));
+}
+
 /* -- nothing is left of calls that were given up ------------------------------------------ */
 
 static weft_term gives_up(weft_term server)
@@ -582,4 +594,156 @@ PROCESS_TEST(many_clients_get_their_own_answers, "GS-14 GS-62")
         tasks[i] = weft_task_async(calls_often, server);
     for (int i = 0; i < CLIENTS; i++)
         check_term(weft_task_await(tasks[i], 3 * BOUND_MS), weft_int(scaled(20000)));
+}
+
+/* -- a server that runs in its caller's place ---------------------------------------------------- */
+
+static _Atomic int n_spinning, is_released;
+
+/* A number is answered with the next one; :spin keeps the worker until it is released;
+ * a pid is asked for the number after 1, and its answer plus one is the answer. */
+static weft_result plain_call(void *state, weft_term request, weft_from from)
+{
+    (void)state, (void)from;
+    if (weft_is_int(request))
+        return weft_reply(weft_int(weft_to_int(request) + 1));
+    if (weft_is_pid(request))
+        return weft_reply(weft_int(weft_to_int(weft_gen_server_call(request, weft_int(1), BOUND_MS)) + 1));
+    if (weft_is_tuple(request))
+        return weft_reply(weft_tuple(A(got), weft_tuple_at(request, 0)));
+    atomic_fetch_add(&n_spinning, 1);
+    spin_until(&is_released, 1);
+    return weft_reply(A(late));
+}
+
+static const weft_gen_server plain_server = {.handle_call = plain_call};
+
+static weft_pid plain(void)
+{
+    return weft_must(weft_gen_server_start(&plain_server, weft_none));
+}
+
+static weft_term calls_in_a_row(weft_term server)
+{
+    weft_term value = weft_int(0);
+
+    for (int i = 0; i < scaled(20000); i++) {
+        WEFT_SCOPE;
+
+        value = weft_gen_server_call(server, value, BOUND_MS);
+        if (i % 7 == 0)
+            check_term(weft_gen_server_call(server, weft_tuple(weft_int(i)), BOUND_MS), weft_tuple(A(got), weft_int(i)));
+    }
+    return value;
+}
+
+PROCESS_TEST(many_clients_count_by_one_server, "GS-14 GS-62")
+{
+    enum { CLIENTS = 32 };
+    weft_pid server = plain();
+    weft_task tasks[CLIENTS];
+
+    for (int i = 0; i < CLIENTS; i++)
+        tasks[i] = weft_task_async(calls_in_a_row, server);
+    for (int i = 0; i < CLIENTS; i++)
+        check_term(weft_task_await(tasks[i], 3 * BOUND_MS), weft_int(scaled(20000)));
+    weft_kill(server);
+}
+
+PROCESS_TEST(a_caller_times_out_while_its_server_keeps_the_worker, "GS-15 PROC-19")
+{
+    weft_pid server = plain();
+    weft_term result = weft_none;
+
+    check_term(weft_gen_server_call(server, weft_int(1), BOUND_MS), weft_int(2));
+    check(!weft_gen_server_try_call(server, A(spin), 20, &result));
+    check_term(result, A(timeout));
+    check_int(atomic_load(&n_spinning), 1);
+    atomic_store(&is_released, 1);
+    check_term(weft_gen_server_call(server, weft_int(1), BOUND_MS), weft_int(2));
+    expect_no_message(weft_any);
+    weft_kill(server);
+}
+
+static weft_term asks_to_spin(weft_term server)
+{
+    return weft_gen_server_call(server, A(spin), WEFT_INFINITY);
+}
+
+PROCESS_TEST(a_caller_is_killed_while_its_server_keeps_the_worker, "GS-20 PROC-19")
+{
+    weft_pid server = plain(), caller;
+
+    caller = weft_spawn(asks_to_spin, server);
+    await_count(&n_spinning, 1);
+    weft_kill(caller);
+    await_end(caller);
+    atomic_store(&is_released, 1);
+    check_term(weft_gen_server_call(server, weft_int(1), BOUND_MS), weft_int(2));
+    weft_kill(server);
+}
+
+static weft_term calls_through(weft_term arg)
+{
+    for (int i = 0; i < scaled(5000); i++)
+        check_term(weft_gen_server_call(weft_tuple_at(arg, 0), weft_tuple_at(arg, 1), BOUND_MS), weft_int(3));
+    return A(ok);
+}
+
+PROCESS_TEST(a_server_that_asks_another_in_its_callback_answers_too, "GS-14")
+{
+    enum { CLIENTS = 4 };
+    weft_pid first = plain(), second = plain();
+    weft_task tasks[CLIENTS];
+
+    for (int i = 0; i < CLIENTS; i++)
+        tasks[i] = weft_task_async(calls_through, weft_tuple(first, second));
+    for (int i = 0; i < CLIENTS; i++)
+        check_term(weft_task_await(tasks[i], 3 * BOUND_MS), A(ok));
+    weft_kill(first);
+    weft_kill(second);
+}
+
+PROCESS_TEST(a_server_that_is_killed_while_it_runs_for_its_caller_ends_the_call, "GS-15 PROC-14")
+{
+    for (int i = 0; i < scaled(500); i++) {
+        weft_pid server = plain();
+        weft_ref down;
+
+        weft_spawn(calls_in_a_row, server, .monitor = &down);
+        pass_time(i % 16);
+        weft_kill(server);
+        check_fits(await_down(down), weft_tuple(weft_any, weft_any));
+    }
+}
+
+static _Atomic int n_turns;
+
+static weft_term takes_turns(weft_term arg)
+{
+    for (;;) {
+        atomic_fetch_add(&n_turns, 1);
+        weft_yield();
+    }
+    return arg;
+}
+
+static weft_term calls_beside_another(weft_term arg)
+{
+    weft_pid server = plain(), other = weft_spawn(takes_turns, weft_none);
+    int before;
+
+    weft_yield();
+    before = atomic_load(&n_turns);
+    for (int i = 0; i < 10000; i++)
+        weft_gen_server_call(server, weft_int(i), BOUND_MS);
+    check_ge(atomic_load(&n_turns) - before, 10000 / 16);
+    weft_kill(other);
+    weft_kill(server);
+    return arg;
+}
+
+TEST_WITH(who_calls_without_an_end_leaves_others_their_turns, .rules = "GS-62")
+{
+    run_in_runtime(calls_beside_another, .workers = 1);
 }

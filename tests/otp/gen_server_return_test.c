@@ -478,6 +478,26 @@ PROCESS_TEST(after_a_fault_terminate_runs_where_the_callbacks_ask_for_it, "GS-34
     expect_message(weft_tuple(A(terminate), weft_any, weft_any));
 }
 
+FAULTY static weft_result faults_at_a_word(void *state, weft_term request, weft_from from)
+{
+    (void)state, (void)request, (void)from;
+    *(volatile int *)nowhere = 1;
+    return weft_noreply();
+}
+
+PROCESS_TEST(a_fault_at_a_request_without_a_message_ends_the_call_too, "GS-15 GS-34")
+{
+    static const weft_gen_server server = {.handle_call = faults_at_a_word};
+
+    for (int i = 0; i < 20; i++) {
+        weft_pid pid = weft_must(weft_gen_server_start(&server, weft_none));
+        weft_term reason = weft_none;
+
+        check(!weft_gen_server_try_call(pid, weft_int(i), BOUND_MS, &reason));
+        check_fits(reason, weft_tuple(A(sigsegv), weft_any));
+    }
+}
+
 FAULTY static weft_init_result faulting_init(weft_term arg)
 {
     (void)arg;
