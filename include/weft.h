@@ -23,6 +23,7 @@
 #include "weft/task_supervisor.h"
 #include "weft/registry.h"
 #include "weft/pubsub.h"
+#include "weft/pool.h"
 #include "weft/sys.h"
 #include "weft/agent.h"
 

@@ -89,7 +89,7 @@ END
   result "$name" "$wrong"
 }
 
-echo "1..11"
+echo "1..14"
 crashes
 runs examples/tasks "12 * 12 = 144
 0 * 0 + ... + 999 * 999 = 332833500
@@ -118,6 +118,18 @@ visits in all: 2"
 runs examples/event_bus "at first: greeted 1, taken 20, events 4
 after a crash: greeted 2, taken 0, events 6
 in the end: greeted 2, taken 30, events 7"
+runs examples/pool "1 + 4 + ... + 1000000 = 333833500
+one left in the middle: 12 * 12 = 144
+one was hung up: 5 * 5 = 25
+3 connections are idle, 0 in use"
+runs examples/rate_limiter "alice: 5 allowed, then not at once
+bob: allowed
+alice, after the time she was told: allowed"
+runs examples/periodic "run 1
+run 2
+run 3
+run 4
+crashes or too long: 2, moments missed meanwhile: some"
 runs tests/examples/readme \
   "$(awk '/^It prints/ { on = 1 } /^and exits/ { on = 0 } on && /^    / { print substr($0, 5) }' "$top/README.md")"
 ended_by INT 130

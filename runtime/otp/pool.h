@@ -1,0 +1,19 @@
+/* pool.h - what a pool and its clients say to each other.
+ *
+ *     call   {:checkout, ref, wait}    {resource, check, kind}, at once or later; or :none
+ *     call   {:checkin, pid, resource}, {:discard, ...}    :ok; :not_held
+ *     call   :counts                   {idle, in_use, opening, waiting, failures}
+ *     cast   {:cancel, ref}            whoever asked by that reference has left
+ *     cast   {:abandon, pid, resource} its user's function did not return
+ *
+ * check: is the resource to be checked before it is used? kind: the struct
+ * weft_pool_resource, as a pointer.
+ */
+#ifndef WEFT_OTP_POOL_H
+#define WEFT_OTP_POOL_H
+
+#include "weft/pool.h"
+
+#define WEFT__POOL_KIND(term) ((const weft_pool_resource *)weft_to_pointer(term))
+
+#endif
