@@ -275,6 +275,8 @@ static enum outcome serve_all(struct broadcast *broadcast, const struct weft__pr
     while ((outcome = serve(broadcast)) == TURN_OVER)
         if (may_park)
             weft_yield();
+    if (may_park)
+        weft_checkpoint(); /* who makes one after the other gives way, and can be killed */
     return outcome;
 }
 
@@ -300,8 +302,9 @@ static int code_of(enum outcome outcome)
     return outcome == DONE ? 0 : outcome == NO_PUBSUB ? WEFT_ENOENT : WEFT_ENOMEM;
 }
 
-/* A code; what it was sent to is counted in any case. */
-static int send_all(struct broadcast *broadcast, struct weft__copy_refusal *refusal)
+/* A code; what it was sent to is counted in any case. (noinline: a gate calls it, where the
+ * process may be stopped at any moment.) */
+static __attribute__((noinline)) int send_all(struct broadcast *broadcast, struct weft__copy_refusal *refusal)
 {
     const struct weft__proc *proc = weft__proc_here();
 

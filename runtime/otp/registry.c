@@ -256,6 +256,7 @@ int weft__registry_register(const char *call, weft_atom name, weft_term key, wef
     struct weft__tie *tie;
     int code;
 
+    weft__proc_obey(proc);
     do {
         struct weft__record *record;
 
@@ -415,6 +416,7 @@ size_t weft__registry_unregister(const char *call, weft_atom name, weft_term key
     struct weft__record *list;
     size_t n;
 
+    weft__proc_obey(proc);
     if (tie == NULL)
         return 0;
     n = remove_own(tie, hash, key, pattern, &list);

@@ -87,7 +87,8 @@ static bool has_entries(const struct dispatch *dispatch, uint64_t hash, uint32_t
     return has_entries;
 }
 
-static void dispatch_parallel(const struct dispatch *dispatch, uint32_t at, uint32_t end)
+/* (noinline, as below: gates call them, where the process may be stopped at any moment.) */
+static __attribute__((noinline)) void dispatch_parallel(const struct dispatch *dispatch, uint32_t at, uint32_t end)
 {
     WEFT_SCOPE;
     weft_term started = weft_empty_list;
@@ -101,7 +102,7 @@ static void dispatch_parallel(const struct dispatch *dispatch, uint32_t at, uint
 }
 
 /* Which partitions may have entries, and does that layout make calls at once? */
-static bool parts_of(weft_atom name, weft_term key, uint32_t *at, uint32_t *end)
+static __attribute__((noinline)) bool parts_of(weft_atom name, weft_term key, uint32_t *at, uint32_t *end)
 {
     struct weft__epoch *epoch;
     const struct weft__registry *registry = weft__registry_enter(CALL, name, &epoch);
@@ -122,7 +123,7 @@ WEFT__GATE void weft_registry_dispatch_opt(weft_atom registry, weft_term key,
     bool is_spread;
     uint32_t at, end;
 
-    weft__proc_need_parkable(CALL);
+    weft__proc_obey(weft__proc_need_parkable(CALL));
     if (fn == NULL)
         weft__proc_badarg(CALL, "the function is NULL");
     is_spread = parts_of(registry, key, &at, &end);

@@ -441,6 +441,31 @@ PROCESS_TEST(who_comes_and_goes_during_broadcasts_gets_each_once_at_most, "PS-17
     check_topics();
 }
 
+/* {topic, who is told}, then what is broadcast. */
+static bool subscribes_again(void *state, weft_term message)
+{
+    (void)state;
+    weft_pubsub_subscribe(A(ps), A(topic));
+    if (weft_is_tuple(message))
+        weft_send(weft_tuple_at(message, 1), A(subscribed));
+    return true;
+}
+
+PROCESS_TEST(who_subscribes_because_of_a_message_does_not_get_it_again, "PS-17 PS-26")
+{
+    int n = scaled(6000);
+
+    start(1);
+    for (int i = 0; i < n; i++)
+        weft_send(weft_spawn_handler(subscribes_again, NULL), weft_tuple(A(topic), weft_self()));
+    for (int i = 0; i < n; i++)
+        expect_message(A(subscribed));
+    check_int(weft_pubsub_broadcast(A(ps), A(topic), A(news)), n);
+    while (weft_pubsub_subscribers(A(ps), A(topic)) < 2 * (size_t)n)
+        weft_yield();
+    check_int(weft_pubsub_subscribers(A(ps), A(topic)), 2 * n);
+}
+
 static weft_term broadcasts_none(weft_term arg) { return weft_pubsub_broadcast(A(ps), A(topic), weft_none), arg; }
 static weft_term broadcasts_pattern(weft_term arg)
 {

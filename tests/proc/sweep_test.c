@@ -11,6 +11,8 @@
 
 #include "weft/log.h"
 #include "weft/mutex.h"
+#include "weft/pubsub.h"
+#include "weft/registry.h"
 #include "weft/task.h"
 #include "weft/timer.h"
 
@@ -31,6 +33,11 @@ static void nothing(void *arg)
 static weft_term returns(weft_term arg)
 {
     return arg;
+}
+
+static void dispatches(weft_term entries, weft_pid from, weft_term message, void *arg)
+{
+    (void)entries, (void)from, (void)message, (void)arg;
 }
 
 /* Each makes its call a few times, so that the loop around it is most often in it. */
@@ -78,6 +85,13 @@ CALL(mutex, weft_mutex_lock(&mutex); weft_mutex_unlock(&mutex))
 CALL(foreign, weft_foreign_enter(); weft_foreign_leave())
 CALL(task, weft_task_await(weft_task_async(returns, x), 5000))
 CALL(log, weft_log_debug("nobody hears %d", i))
+CALL(subscribe, weft_pubsub_subscribe(A(sweep_ps), A(topic)); weft_pubsub_unsubscribe(A(sweep_ps), A(topic)))
+CALL(broadcast, weft_pubsub_subscribe(A(sweep_ps), A(mine), .once = true);
+     weft_pubsub_broadcast(A(sweep_ps), A(mine), weft_tuple(A(news), x));
+     weft_receive(weft_tuple(A(news), weft_any), 0, NULL))
+CALL(dispatch, weft_pubsub_dispatch(A(sweep_ps), weft_none, A(topic), x, dispatches, NULL))
+CALL(registry, weft_registry_register(A(sweep_ps), weft_self(), x, NULL);
+     weft_registry_lookup(A(sweep_ps), weft_self()); weft_registry_unregister(A(sweep_ps), weft_self()))
 
 static const struct {
     const char *name;
@@ -88,7 +102,7 @@ static const struct {
     ROW(realloc), ROW(defer), ROW(self), ROW(make_ref), ROW(alias), ROW(dict), ROW(send), ROW(send_self),
     ROW(whereis), ROW(try_register), ROW(spawn), ROW(monitor), ROW(link), ROW(is_alive), ROW(checkpoint),
     ROW(yield), ROW(sleep), ROW(receive), ROW(info), ROW(timer), ROW(mutex), ROW(foreign), ROW(task),
-    ROW(log),
+    ROW(log), ROW(subscribe), ROW(broadcast), ROW(dispatch), ROW(registry),
 };
 
 static _Atomic int n_started;
@@ -142,6 +156,9 @@ PROCESS_TEST(a_kill_in_the_middle_of_any_call_ends_that_process_alone, "PROC-18 
     weft_send(other, A(drop));
     gone = weft_spawn(returns, A(ok));
     await_end(gone);
+    weft_must(weft_pubsub_start_link(.name = A(sweep_ps)));
+    for (int i = 0; i < 100; i++)
+        weft_pubsub_subscribe(A(sweep_ps), A(topic));
     for (size_t i = 0; i < COUNT(calls); i++)
         for (int k = 0; k < rounds; k++) {
             random = random * 1664525 + 1013904223;
@@ -152,6 +169,8 @@ PROCESS_TEST(a_kill_in_the_middle_of_any_call_ends_that_process_alone, "PROC-18 
     check(weft_is_none(weft_whereis(A(sweep))));
     check(weft_is_alive(other));
     check_term(info_of(other, A(links)), weft_empty_list);
+    check_int(weft_pubsub_broadcast(A(sweep_ps), A(topic), A(drop)), 100);
+    check_int(weft_registry_count(A(sweep_ps)), 100);
     check_term(weft_task_await(weft_task_async(returns, A(fine)), BOUND_MS), A(fine));
 }
 
