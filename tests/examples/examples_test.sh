@@ -89,7 +89,7 @@ END
   result "$name" "$wrong"
 }
 
-echo "1..14"
+echo "1..15"
 crashes
 runs examples/tasks "12 * 12 = 144
 0 * 0 + ... + 999 * 999 = 332833500
@@ -130,6 +130,14 @@ run 2
 run 3
 run 4
 crashes or too long: 2, moments missed meanwhile: some"
+runs examples/sessions 'ada is in the lobby with: 1
+grace is in the lobby with: 2
+ada speaks to: 1
+grace heard: {"ada", "hello"}
+ada logs out: :ok
+ada asks again: :no_session
+later, grace asks: :no_session
+sessions: 0, rooms: 0'
 runs tests/examples/readme \
   "$(awk '/^It prints/ { on = 1 } /^and exits/ { on = 0 } on && /^    / { print substr($0, 5) }' "$top/README.md")"
 ended_by INT 130
