@@ -4,7 +4,7 @@
  *   1  it stands at a stack's base; frames it left by an exit lie on another
  *      stack, untouched, until all of this is done
  *   2  its defers run; it is still linked, but is_alive says no
- *   3  its name is free
+ *   3  its name is free; a task's abnormal end is reported
  *   4  ENDING: nobody's signal is taken any more; those that came are answered
  *   5  exit signals to links, its result to its owner, DOWN to monitors; those
  *      it monitors itself forget it
