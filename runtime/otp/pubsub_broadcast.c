@@ -152,18 +152,15 @@ static void post_all(struct weft__here *here, struct broadcast *broadcast, const
     }
 }
 
-/* They run soon: what each needs is brought near, for all of them at once, since it lies in
- * memory anywhere; then others are told once for all that there is work. */
+/* Queue them, and tell others once for all that there is work. The frames that each stopped in
+ * are not brought near, as for one that is woken alone: thousands run before the last. */
 static void let_run(struct weft__here *here, const struct woken *woken)
 {
     bool is_quiet = true;
 
-    for (uint32_t i = 0; i < woken->n; i++)
-        __builtin_prefetch(woken->proc[i]->fiber.stack, 1);
     for (uint32_t i = 0; i < woken->n; i++) {
         struct weft__proc *proc = woken->proc[i];
 
-        weft__proc_prefetch_stack(proc);
         if (proc->fiber.kind != WEFT__PROC_GUEST && weft__fiber_ready_unseen(here->slot.worker, &proc->fiber))
             is_quiet = false;
         else
