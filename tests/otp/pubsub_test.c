@@ -862,6 +862,30 @@ PROCESS_TEST(a_defer_may_broadcast)
         expect_message(A(last_words));
 }
 
+static size_t n_reached;
+
+static void *broadcasts_as_guest(void *arg)
+{
+    (void)arg;
+    check_int(weft_pubsub_try_broadcast(A(ps), A(topic), weft_tuple(A(news), weft_str("text")), &n_reached), 0);
+    check_int(weft_pubsub_try_broadcast(A(nowhere), A(topic), A(news), NULL), WEFT_ENOENT);
+    return NULL;
+}
+
+PROCESS_TEST(a_foreign_thread_may_broadcast, "PS-12 PS-18")
+{
+    pthread_t thread;
+
+    start(1);
+    for (int i = 0; i < 5000; i++)
+        weft_pubsub_subscribe(A(ps), A(topic));
+    check_int(pthread_create(&thread, NULL, broadcasts_as_guest, NULL), 0);
+    for (int i = 0; i < 5000; i++)
+        expect_message(weft_tuple(A(news), weft_str("text")));
+    pthread_join(thread, NULL);
+    check_int(n_reached, 5000);
+}
+
 /* -- rows ----------------------------------------------------------------------------------------- */
 
 PROCESS_TEST(rows_are_merged_as_subscribers_leave, "PS-8 PS-17")
