@@ -209,6 +209,31 @@ TEST(next_alone_runs_as_often_as_it_likes)
     }
 }
 
+TEST(next_is_taken_back_once_and_not_when_a_thief_was_quicker)
+{
+    set_up(0);
+    weft__runq_push_next(&ours, &fibers[9]);
+    check(weft__runq_take_next_back(&ours, &fibers[9]));
+    check(!weft__runq_take_next_back(&ours, &fibers[9]));
+    check_int(pop(&ours), -1);
+    weft__runq_push_next(&ours, &fibers[9]);
+    check_ptr(weft__runq_steal(&ours, &theirs, 1, true), &fibers[9]);
+    check(!weft__runq_take_next_back(&ours, &fibers[9]));
+}
+
+TEST(runs_that_count_as_from_next_end_when_others_had_to_wait_for_so_many)
+{
+    set_up(0);
+    for (int i = 0; i < 10 * WEFT__RUNQ_NEXT_RUNS; i++)
+        check(weft__runq_count_next(&ours));
+    push_some(&ours, 0, 2);
+    for (int i = 1; i < WEFT__RUNQ_NEXT_RUNS; i++)
+        check(weft__runq_count_next(&ours));
+    check(!weft__runq_count_next(&ours));
+    check(weft__runq_count_next(&ours));
+    check_int(pop(&ours), 0);
+}
+
 /* Put fibers from..to-1 into the nursery; how many were shed. */
 static uint32_t put_new(size_t from, size_t to)
 {
