@@ -399,6 +399,7 @@ PROCESS_TEST(with_its_last_entry_the_link_goes, "REG-28")
     ask(puppet, do_unregister, A(l));
     check(!is_listed(info_of(puppet, A(links)), partition));
     check_term(ask(puppet, do_take, A(x)), A(nothing));
+    puppet_stop(puppet); /* the runtime's stop would wait for it */
 }
 
 static weft_term do_unregister_odd(weft_term arg)
@@ -684,6 +685,7 @@ PROCESS_TEST(when_the_registry_stops_those_in_it_hear_by_the_partitions_end, "RE
     check_term(ask(trapping, do_await_exit, A(x)), weft_tuple(partition, A(shutdown)));
     start(WEFT_UNIQUE, 1);
     check_fits(ask(trapping, do_register, weft_tuple(A(b), A(v))), weft_tuple(A(ok), weft_any));
+    puppet_stop(trapping);
 }
 
 PROCESS_TEST(a_killed_partition_takes_its_own_with_it_and_begins_empty, "REG-46")
