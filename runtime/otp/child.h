@@ -36,6 +36,7 @@ struct weft__child {
     int64_t since_ns;          /* RUNNING: since when */
     int64_t n_in_row;          /* restarts by back-off without having stayed up */
     bool reports_itself;       /* a task: its crash is one report, its own */
+    struct weft__child *older, *newer; /* by starts; of a dynamic supervisor */
 };
 
 /* Its terms are kept; it is STOPPED. Exits without memory. */

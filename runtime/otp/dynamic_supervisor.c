@@ -1,8 +1,8 @@
 /* dynamic_supervisor.c - a server whose state is a set of children, by pid.
  *
  * Every child is in by_pid: a RUNNING one by its pid, one that is RESTARTING by
- * its last one, which still names it (DSUP-26). Nothing walks the children but
- * the end and which_children.
+ * its last one, which still names it (DSUP-26). The end and which_children walk
+ * the list, so that what ends one after the other lies side by side in memory.
  *
  * The end. All children are told at the same moment and waited for together.
  * Whatever comes meanwhile is taken from the mailbox in order, so that a
@@ -43,8 +43,28 @@ static void warn_of_many(struct weft__dynamic *dynamic)
                      (long long)dynamic->intensity.max_restarts);
 }
 
+static void list_push(struct weft__dynamic *dynamic, struct weft__child *child)
+{
+    child->older = dynamic->newest;
+    child->newer = NULL;
+    if (child->older != NULL)
+        child->older->newer = child;
+    dynamic->newest = child;
+}
+
+static void list_remove(struct weft__dynamic *dynamic, struct weft__child *child)
+{
+    if (child->older != NULL)
+        child->older->newer = child->newer;
+    if (child->newer != NULL)
+        child->newer->older = child->older;
+    else
+        dynamic->newest = child->older;
+}
+
 void weft__dynamic_adopt(struct weft__dynamic *dynamic, struct weft__child *child)
 {
+    list_push(dynamic, child);
     weft__pid_map_put(&dynamic->by_pid, child->pid, child);
     count(dynamic, child, 1);
     warn_of_many(dynamic);
@@ -53,6 +73,7 @@ void weft__dynamic_adopt(struct weft__dynamic *dynamic, struct weft__child *chil
 static void forget(struct weft__dynamic *dynamic, struct weft__child *child)
 {
     count(dynamic, child, -1);
+    list_remove(dynamic, child);
     weft__child_free(child);
 }
 
@@ -197,9 +218,8 @@ static weft_term on_which_children(const struct weft__dynamic *dynamic)
 {
     weft_term list = weft_empty_list;
 
-    for (size_t i = 0; i < dynamic->by_pid.size; i++)
-        if (dynamic->by_pid.slots[i].pid != 0)
-            list = weft_cons(weft__child_line(dynamic->by_pid.slots[i].value, A(undefined)), list);
+    for (const struct weft__child *child = dynamic->newest; child != NULL; child = child->older)
+        list = weft_cons(weft__child_line(child, A(undefined)), list);
     return list;
 }
 
@@ -229,6 +249,7 @@ weft_term weft__dynamic_answer(struct weft__dynamic *dynamic, weft_term what, we
 
 struct ending {
     struct weft__dynamic *dynamic;
+    int64_t n_left;        /* of those that were told */
     struct {
         weft_term reason;  /* kept */
         int64_t n;
@@ -264,46 +285,33 @@ static void report_odd(struct ending *ending)
         weft__sup_report_stops(ending->dynamic->name, A(other_reasons), ending->n_more);
 }
 
-/* Tell it to end, or kill it. Those that are RESTARTING have nothing to end. */
-static void tell_all(struct weft__dynamic *dynamic)
+/* Tell them to end, or kill them, the newest first. Those that are RESTARTING have
+ * nothing to end. */
+static void tell_all(struct ending *ending)
 {
-    struct weft__pid_map *map = &dynamic->by_pid;
-    struct weft__pid_map running = {0};
-
-    for (size_t i = 0; i < map->size; i++) {
-        struct weft__child *child = map->slots[i].value;
-
-        if (map->slots[i].pid == 0)
+    for (const struct weft__child *child = ending->dynamic->newest; child != NULL; child = child->older) {
+        if (child->state != WEFT__CHILD_RUNNING)
             continue;
-        if (child->state != WEFT__CHILD_RUNNING) {
-            weft__child_free(child);
-            continue;
-        }
-        weft__pid_map_put(&running, child->pid, child);
+        ending->n_left++;
         weft_monitor(child->pid);
         if (weft__child_shutdown_ms(&child->spec) == WEFT_BRUTAL_KILL)
             weft_kill(child->pid);
         else
             weft_exit_signal(child->pid, A(shutdown));
     }
-    weft_free(map->slots);
-    *map = running;
 }
 
 /* Of those that live: kill the ones that were given up to `after_ms`, and say
  * when the next ones are due: milliseconds from the beginning. */
-static int64_t kill_overdue(struct weft__dynamic *dynamic, int64_t after_ms)
+static int64_t kill_overdue(const struct weft__dynamic *dynamic, int64_t after_ms)
 {
-    const struct weft__pid_map *map = &dynamic->by_pid;
     int64_t next_ms = WEFT_INFINITY;
 
-    for (size_t i = 0; i < map->size; i++) {
-        const struct weft__child *child = map->slots[i].value;
-        int64_t shutdown_ms;
+    for (const struct weft__child *child = dynamic->newest; child != NULL; child = child->older) {
+        int64_t shutdown_ms = weft__child_shutdown_ms(&child->spec);
 
-        if (map->slots[i].pid == 0)
+        if (child->state != WEFT__CHILD_RUNNING)
             continue;
-        shutdown_ms = weft__child_shutdown_ms(&child->spec);
         if (shutdown_ms <= after_ms)
             weft_kill(child->pid);
         else if (shutdown_ms < next_ms)
@@ -316,11 +324,12 @@ static void saw_end(struct ending *ending, weft_pid pid, weft_term reason)
 {
     struct weft__child *child = weft__pid_map_take(&ending->dynamic->by_pid, pid);
 
-    if (child == NULL)
+    if (child == NULL || child->state != WEFT__CHILD_RUNNING)
         return;
     if (!weft__child_stopped_well(&child->spec, reason))
         note_odd(ending, reason);
-    weft__child_free(child);
+    forget(ending->dynamic, child);
+    ending->n_left--;
 }
 
 /* {:EXIT, pid, reason} or {:DOWN, ref, :process, pid, reason}. By hand: a pattern
@@ -358,9 +367,9 @@ void weft__dynamic_terminate(void *state, weft_term reason)
     int64_t begun = weft__clock_ns(), next_ms;
 
     (void)reason;
-    tell_all(dynamic);
-    next_ms = dynamic->by_pid.n > 0 ? kill_overdue(dynamic, WEFT_BRUTAL_KILL) : WEFT_INFINITY;
-    while (dynamic->by_pid.n > 0) {
+    tell_all(&ending);
+    next_ms = ending.n_left > 0 ? kill_overdue(dynamic, WEFT_BRUTAL_KILL) : WEFT_INFINITY;
+    while (ending.n_left > 0) {
         int64_t now_ms = (weft__clock_ns() - begun) / WEFT__NS_PER_MS;
         int64_t left_ms = next_ms == WEFT_INFINITY ? WEFT_INFINITY : next_ms - now_ms;
 

@@ -15,6 +15,7 @@ struct weft__dynamic {
     struct weft__intensity intensity;
     struct weft__rand rand;       /* of delays */
     struct weft__pid_map by_pid;  /* every child; one that is RESTARTING by its last pid */
+    struct weft__child *newest;   /* the same, in the order of their first starts */
     int64_t n_restarting, n_supervisors;
     bool has_warned;              /* of many permanent children */
     int64_t n_permanent;

@@ -6,8 +6,9 @@
 
 static size_t home_of(const struct weft__pid_map *map, uint64_t pid)
 {
-    /* Fibonacci's multiplier; the upper half is the mixed one. */
-    return (size_t)((pid * 0x9E3779B97F4A7C15U) >> 32) & (map->size - 1);
+    /* Fibonacci's multiplier; its uppermost bits, which all of the pid reaches: most
+     * pids differ in the slot alone, which is at the top. */
+    return (size_t)(pid * 0x9E3779B97F4A7C15U >> __builtin_clzll(map->size - 1));
 }
 
 /* Where pid is, or the free slot where it would go. */

@@ -4,6 +4,9 @@
  * are no graves. Its memory is the calling process's own (weft_alloc) and goes
  * with it.
  *
+ * Nobody goes through it in its order: who fills another map that way, or frees slots
+ * of pids that the next map is filled with, has that one cluster.
+ *
  * Invariant: at most three slots in four are used; size is a power of two or 0.
  * Threads:   by one process.
  */
