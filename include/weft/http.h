@@ -14,6 +14,10 @@
  * is killed while it waits takes its request with it: the connection is closed,
  * nothing is left.
  *
+ * A fault inside libcurl ends the program, with a report: the connections, caches
+ * and locks that it was changing are everybody's. So does one in a library that it
+ * calls there, such as OpenSSL.
+ *
  * This header needs libweft-http beside libweft.
  */
 #ifndef WEFT_HTTP_H
