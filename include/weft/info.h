@@ -18,7 +18,10 @@ WEFT__BEGIN_C
  *     #PID<67.0> client: waits for 4.1 s in weft_gen_server_call, for an answer of #PID<7.3>; 0 messages, ...
  *
  * Nothing stops meanwhile: each process is shown as it was at some moment of the
- * call. One that runs has no stack to show, one that ends meanwhile is left out.
+ * call, and one that ends meanwhile is left out. One that has a core is interrupted
+ * for some microseconds, to see its stack; one that sits in the kernel is not, and
+ * of the functions between its own and the kernel some may be missing, or be those
+ * of an earlier call. .contain_faults = false: those that run show no stack.
  * Times are right to a tenth of a second. The same comes on standard error at a signal: weft_os_signal_dump.
  *
  *   fd   where to; one that takes no more makes the call wait

@@ -256,7 +256,8 @@ static void say_process(struct dump *dump, struct weft__runtime *runtime, const 
     if (sight->memory > 0)
         say(dump, ", %s%zu bytes", sight->memory_is_least ? "at least " : "", sight->memory);
     if (sight->stack_size > 0)
-        say(dump, ", %zu of them on its stack of %zu", sight->stack_used, sight->stack_size);
+        say(dump, ", %zu%s on its stack of %zu", sight->stack_used, sight->memory > 0 ? " of them" : " bytes",
+            sight->stack_size);
     say(dump, "\n");
     say_frames(dump, sight);
 }

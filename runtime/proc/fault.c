@@ -401,6 +401,92 @@ static void try_again(struct fault_thread *thread, int64_t late_ns)
     timer_settime(thread->timer, 0, &soon, NULL);
 }
 
+/* -- questions -------------------------------------------------------------------------------- */
+
+/* Where a process stands, one question at a time in the program.
+ *
+ *     FREE -> ASKED           who asks, by CAS        release: which process
+ *     ASKED -> ANSWERING      the handler, by CAS     acquire
+ *     ANSWERING -> ANSWERED   the handler             release: the autopsy
+ *     ASKED -> FREE           who asked, by CAS: no answer came
+ *     ANSWERED -> FREE        who asked
+ */
+enum { FREE, ASKED, ANSWERING, ANSWERED };
+
+static struct {
+    _Atomic int state;
+    const struct weft__proc *proc;
+    struct weft__autopsy autopsy;
+    bool is_there;
+} question;
+
+#define ANSWER_NS (20 * WEFT__NS_PER_MS) /* a thread that has a core answers sooner */
+#define ANSWER_LOOK_NS 20000
+
+static void answer(struct fault_thread *thread, struct weft__here *here, const siginfo_t *info, ucontext_t *context)
+{
+    int asked = ASKED;
+
+    if (!atomic_compare_exchange_strong_explicit(&question.state, &asked, ANSWERING, memory_order_acquire,
+                                                 memory_order_relaxed))
+        return;
+    question.is_there = thread != NULL && thread->recover == NULL && process_here(here) == question.proc;
+    if (question.is_there) {
+        begin_autopsy(&question.autopsy, WEFT__INTERRUPT, info, context, here->stack);
+        look(thread, &question.autopsy, context, here->stack);
+    }
+    atomic_store_explicit(&question.state, ANSWERED, memory_order_release);
+}
+
+static void interrupt_thread(pid_t tid, const void *why)
+{
+    siginfo_t info = {.si_signo = WEFT__INTERRUPT, .si_code = SI_QUEUE};
+
+    info.si_pid = getpid();
+    info.si_uid = getuid();
+    info.si_value.sival_ptr = (void *)(uintptr_t)why;
+    (void)syscall(SYS_rt_tgsigqueueinfo, info.si_pid, tid, WEFT__INTERRUPT, &info);
+}
+
+/* true: the answer is there. */
+static bool await_answer(void)
+{
+    int64_t until_ns = weft__clock_ns() + ANSWER_NS;
+    int asked = ASKED;
+
+    while (atomic_load_explicit(&question.state, memory_order_acquire) != ANSWERED) {
+        if (weft__clock_ns() > until_ns &&
+            atomic_compare_exchange_strong_explicit(&question.state, &asked, FREE, memory_order_relaxed,
+                                                    memory_order_relaxed))
+            return false;
+        asked = ASKED;
+        nanosleep(&(struct timespec){.tv_nsec = ANSWER_LOOK_NS}, NULL);
+    }
+    return true;
+}
+
+bool weft__fault_look_at(pid_t tid, const struct weft__proc *proc, struct weft__autopsy *autopsy)
+{
+    int nobody = FREE;
+    bool is_there;
+
+    /* Acquire, with the release of who was before. ANSWERING: nobody may answer yet. */
+    if (!faults.is_on || !atomic_compare_exchange_strong_explicit(&question.state, &nobody, ANSWERING,
+                                                                  memory_order_acquire, memory_order_relaxed))
+        return false;
+    question.proc = proc;
+    atomic_store_explicit(&question.state, ASKED, memory_order_release);
+    interrupt_thread(tid, &question);
+    if (!await_answer())
+        return false;
+    *autopsy = question.autopsy;
+    is_there = question.is_there;
+    atomic_store_explicit(&question.state, FREE, memory_order_release);
+    return is_there;
+}
+
+/* -- interrupts -------------------------------------------------------------------------------- */
+
 static void on_interrupt(int signo, siginfo_t *info, void *context)
 {
     int errno_before = errno;
@@ -410,10 +496,13 @@ static void on_interrupt(int signo, siginfo_t *info, void *context)
                                       : NULL;
     struct weft__proc *proc = thread != NULL && thread->recover == NULL ? process_here(here) : NULL;
 
+    bool is_question = info->si_code == SI_QUEUE && info->si_pid == getpid() && info->si_value.sival_ptr == &question;
     bool is_timer = info->si_code == SI_TIMER && thread != NULL && info->si_value.sival_ptr == thread;
-    int64_t late_ns = thread != NULL ? lateness(thread, is_timer) : 0;
+    int64_t late_ns = thread != NULL && !is_question ? lateness(thread, is_timer) : 0;
 
-    if (!is_timer && (info->si_code != SI_QUEUE || info->si_pid != getpid())) {
+    if (is_question) {
+        answer(thread, here, info, context);
+    } else if (!is_timer && (info->si_code != SI_QUEUE || info->si_pid != getpid())) {
         hand_on(signo, info, context);
     } else if (proc != NULL && is_wanted(proc) && (is_timer || info->si_value.sival_ptr == proc)) {
         if (!is_timer)
@@ -427,14 +516,9 @@ static void on_interrupt(int signo, siginfo_t *info, void *context)
 void weft__fault_interrupt(struct weft__carrier *carrier, struct weft__proc *proc)
 {
     struct fault_thread *thread = atomic_load_explicit(&carrier->faults, memory_order_acquire);
-    siginfo_t info = {.si_signo = WEFT__INTERRUPT, .si_code = SI_QUEUE};
 
-    if (thread == NULL)
-        return;
-    info.si_pid = getpid();
-    info.si_uid = getuid();
-    info.si_value.sival_ptr = proc;
-    (void)syscall(SYS_rt_tgsigqueueinfo, info.si_pid, thread->tid, WEFT__INTERRUPT, &info);
+    if (thread != NULL)
+        interrupt_thread(thread->tid, proc);
 }
 
 /* -- install and restore ------------------------------------------------------------------------ */

@@ -20,7 +20,9 @@
 #ifndef WEFT_PROC_FAULT_H
 #define WEFT_PROC_FAULT_H
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct weft__carrier;
 struct weft__proc;
@@ -39,5 +41,13 @@ void weft__faults_restore(void);
  * and may be ended where it is. It may have ended since: nothing happens then.
  * The carrier's thread must be alive. Never switches. */
 void weft__fault_interrupt(struct weft__carrier *carrier, struct weft__proc *proc);
+
+struct weft__autopsy;
+
+/* Where does the process stand that runs on that thread? It is interrupted for some
+ * microseconds; frames, pc and sp of *autopsy are filled. false: another one runs
+ * there, the thread does not answer soon, or somebody else asks just now. From
+ * anywhere, but not by two at once. Takes no lock and no memory. Never switches. */
+bool weft__fault_look_at(pid_t tid, const struct weft__proc *proc, struct weft__autopsy *autopsy);
 
 #endif

@@ -258,6 +258,9 @@ static void take(struct weft__runtime *runtime, const struct weft__proc *proc, u
         if (has_moved(proc, stack, &context))
             drop_stack(sight);
     }
+    if (stack == NULL && (sight->status == WEFT__SIGHT_RUNNING || sight->status == WEFT__SIGHT_HOG ||
+                          sight->status == WEFT__SIGHT_BLOCKING))
+        weft__sight_take_thread(runtime, proc, sight);
     if (sight->status == WEFT__SIGHT_WAITING)
         take_memory(sight);
 }

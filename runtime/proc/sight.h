@@ -8,7 +8,8 @@
  *
  * A stopped stack is unwound by its saved context and the chain of frame
  * pointers. Who parks leaves them valid; who runs on meanwhile is found out by
- * the second look at the context, and then has no stack to show.
+ * the second look at the context. The stack of one that a thread has is in
+ * sight_thread.c.
  *
  * Threads:   from anywhere. Allocates nothing.
  */
@@ -47,7 +48,7 @@ struct weft__sight {
     char label[65];            /* "" for none */
     size_t memory;             /* bytes; 0: not to be told while it runs */
     bool memory_is_least;      /* it has more pieces than were counted */
-    size_t stack_used, stack_size; /* of a stopped stack, else 0 */
+    size_t stack_used, stack_size; /* 0: not to be seen */
     uint32_t n_frames;
     bool has_more_frames;
     const void *frames[WEFT__SIGHT_FRAMES]; /* innermost first; returns to */
@@ -57,5 +58,8 @@ struct weft__runtime;
 
 /* What lives in that slot now. false: nobody. */
 bool weft__sight_take(struct weft__runtime *runtime, uint32_t slot, struct weft__sight *sight);
+
+/* Its stack, if a thread has it now: the frames in *sight, which has none yet. */
+void weft__sight_take_thread(struct weft__runtime *runtime, const struct weft__proc *proc, struct weft__sight *sight);
 
 #endif

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "proc/process_test.h"
@@ -222,13 +223,32 @@ static weft_term spins(weft_term arg)
     return arg;
 }
 
+/* Its stack shows that function. It is of this moment, and may not be had when the
+ * thread has no core for long: so look again. */
+static void check_runs_in(weft_pid pid, const char *function)
+{
+    int64_t until = now_ms() + BOUND_MS;
+    char want[64];
+
+    snprintf(want, sizeof want, "  %s+", function);
+#if !defined(WEFT_TSAN) /* which holds signals back */
+    while (strstr(dumped(pid), want) == NULL && now_ms() < until)
+        ;
+    check_has(dumped(pid), want);
+#else
+    (void)pid, (void)until;
+#endif
+}
+
 static weft_term two_spin(weft_term arg)
 {
     weft_pid pid = weft_spawn(spins, weft_none);
 
     await_count(&n_spinning, 1);
     check_has(dumped(pid), " spins: runs on worker ");
+    check_runs_in(pid, "spins");
     check_has(dumped(weft_self()), " two_spin: runs on worker ");
+    check_runs_in(weft_self(), "two_spin");
     atomic_store(&n_to_go, 1);
     await_end(pid);
     return arg;
@@ -239,6 +259,46 @@ TEST(a_dump_says_on_which_worker_a_process_runs)
     run_in_runtime(two_spin, .workers = 2, .max_hogs = 0);
 }
 
+static _Atomic int n_blocked;
+static int pipe_fds[2];
+
+__attribute__((noinline)) static void *reads_in_c(void *arg)
+{
+    char byte;
+
+    atomic_fetch_add(&n_blocked, 1);
+    /* Not read(): before that stands a sanitizer's own, with a large frame. */
+    check_int(syscall(SYS_read, pipe_fds[0], &byte, 1), 1);
+    return arg;
+}
+
+__attribute__((noinline)) static weft_term blocks(weft_term arg)
+{
+    weft_blocking(reads_in_c, NULL);
+    __asm__ volatile("" ::: "memory");
+    return arg;
+}
+
+PROCESS_TEST(a_dump_shows_the_stack_of_one_that_blocks_in_c)
+{
+    int64_t until = now_ms() + BOUND_MS;
+    weft_pid pid;
+    const char *said;
+
+    check_int(pipe(pipe_fds), 0);
+    pid = weft_spawn(blocks, weft_none);
+    await_count(&n_blocked, 1);
+    /* Until it is in the kernel. */
+    while (strstr(said = dumped(pid), "  reads_in_c+") == NULL && now_ms() < until)
+        usleep(1000);
+    check_has(said, " blocks: runs in weft_blocking, ");
+    check_has(said, "  reads_in_c+");
+    check_has(said, "  blocks+");
+    check_has(said, " on its stack of ");
+    check_int(write(pipe_fds[1], "x", 1), 1);
+    await_end(pid);
+}
+
 static weft_term sends_to_one_that_spins(weft_term arg)
 {
     weft_pid pid = weft_spawn(spins, weft_none);
@@ -246,10 +306,10 @@ static weft_term sends_to_one_that_spins(weft_term arg)
     await_count(&n_spinning, 1);
     for (int i = 0; i < 3; i++)
         weft_send(pid, weft_int(i));
-    check_has(dumped(pid), "; 0 messages and 3 not looked at\n");
+    check_has(dumped(pid), "; 0 messages and 3 not looked at");
     for (int i = 0; i < 1000; i++)
         weft_send(pid, weft_int(i));
-    check_has(dumped(pid), "; 0 messages and at least 256 not looked at\n");
+    check_has(dumped(pid), "; 0 messages and at least 256 not looked at");
     atomic_store(&n_to_go, 1);
     await_end(pid);
     return arg;
@@ -276,6 +336,7 @@ static weft_term spins_beside_others(weft_term arg)
     await_count(&n_spinning, 1);
     while (strstr(dumped(pid), " spins: runs on a thread of its own") == NULL && check_lt(now_ms(), until))
         weft_yield();
+    check_runs_in(pid, "spins");
     atomic_store(&n_to_go, 1);
     await_end(pid);
     return arg;
