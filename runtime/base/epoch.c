@@ -6,13 +6,30 @@
  */
 #include "base/epoch.h"
 
+#include <linux/membarrier.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/assert.h"
 
 #ifdef WEFT__EPOCH_TSAN
 char weft__epoch_edge;
 #endif
+
+_Atomic bool weft__epoch_has_barrier;
+
+static int membarrier(int command)
+{
+    return (int)syscall(SYS_membarrier, command, 0, 0);
+}
+
+/* A program asks once; the kernel keeps it. Threads that race for it get the same answer. */
+static void ask_for_barrier(void)
+{
+    if (membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0)
+        atomic_store_explicit(&weft__epoch_has_barrier, true, memory_order_relaxed);
+}
 
 static size_t rounded_to_line(size_t size)
 {
@@ -25,6 +42,7 @@ struct weft__epochs *weft__epochs_new(void)
 
     if (epochs == NULL)
         return NULL;
+    ask_for_barrier();
     ck_epoch_init(&epochs->ck);
     weft__spin_init(&epochs->lock, WEFT__RANK_EPOCH);
     epochs->all = NULL;
@@ -123,6 +141,10 @@ void weft__epoch_defer(struct weft__epoch *epoch, struct weft__epoch_entry *entr
 bool weft__epoch_poll(struct weft__epoch *epoch)
 {
     weft__assert(!weft__epoch_is_open(epoch));
+    /* Relaxed: as in weft__epoch_begin. */
+    if (atomic_load_explicit(&weft__epoch_has_barrier, memory_order_relaxed) &&
+        membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) != 0) /* W2 */
+        return false;
     return ck_epoch_poll(&epoch->ck);
 }
 

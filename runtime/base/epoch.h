@@ -2,7 +2,20 @@
  *
  * Readers bracket their reads by begin and end on an epoch of their own.
  * Writers unlink an object and defer its end: the function is called once
- * every section that was open then is over. Reading costs one exchange.
+ * every section that was open then is over.
+ *
+ * The fence. A section's begin must be seen by others before it reads. Where the
+ * kernel has membarrier, whoever polls makes that fence for all threads: one
+ * system call for many ends, and a reader's stores go out when they may. A section
+ * then costs three stores and its reads overlap with what is before it.
+ *
+ *     reader                              who polls
+ *     R1  active = 1, epoch               W1  an object is out of reach; its end is deferred
+ *     R2  (membarrier is a fence here)    W2  membarrier
+ *     R3  reads                           W3  looks at all active and epoch
+ *
+ * Was R1 before W2, then W3 sees it; else R3 comes after W2 and finds nothing
+ * that went at W1. Without membarrier R2 is a fence of the reader's own.
  *
  * This is ck_epoch, wrapped so that what race detectors must be told about it
  * is told here: end -> a deferred call is an edge that they cannot see.
@@ -17,6 +30,7 @@
 #define WEFT_BASE_EPOCH_H
 
 #include <ck_epoch.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -68,10 +82,24 @@ struct weft__epoch *weft__epoch_register(struct weft__epochs *epochs);
  * by its next user's polls, or by weft__epochs_sweep. */
 void weft__epoch_unregister(struct weft__epoch *epoch);
 
+/* Is there membarrier? Set before the first epoch is registered. */
+extern _Atomic bool weft__epoch_has_barrier;
+
 /* Open a section; sections of one epoch nest. Never parks or waits. */
 static inline void weft__epoch_begin(struct weft__epoch *epoch)
 {
-    ck_epoch_begin(&epoch->ck, NULL);
+    struct ck_epoch_record *ck = &epoch->ck;
+
+    /* Relaxed: it was set before this epoch was made. */
+    if (__builtin_expect(!atomic_load_explicit(&weft__epoch_has_barrier, memory_order_relaxed), 0)) {
+        ck_epoch_begin(ck, NULL);
+        return;
+    }
+    /* R1, as ck_epoch_begin does, but for its fence. */
+    ck_pr_store_uint(&ck->active, ck->active + 1);
+    if (ck->active == 1)
+        ck_pr_store_uint(&ck->epoch, ck_pr_load_uint(&ck->global->epoch));
+    atomic_signal_fence(memory_order_seq_cst); /* R2 */
 }
 
 static inline void weft__epoch_end(struct weft__epoch *epoch)

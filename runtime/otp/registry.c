@@ -142,10 +142,10 @@ static void tie_drop(const struct weft__proc *proc, struct weft__tie *tie)
 /* Who has a unique key, alive; or weft_none. In a section, or under the lock. */
 static weft_pid holder_of(const struct weft__part *part, uint64_t hash, weft_term key)
 {
-    struct weft__walk_key walk;
-    const struct weft__record *record = weft__walk_key_first(&walk, part, hash, key);
+    weft_term value;
+    weft_pid pid;
 
-    return record != NULL && weft__registry_is_live(record->pid) ? record->pid : weft_none;
+    return weft__part_find(part, hash, key, &pid, &value) && weft__registry_is_live(pid) ? pid : weft_none;
 }
 
 /* The caller's tie with the partition of a key, made at need, and linked; or NULL: a live

@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/assert.h"
 #include "otp/topics.h"
@@ -11,7 +12,8 @@
 #include "term/copy.h"
 
 #define FIRST_CHAINS 16
-#define POLL_AT 64 /* deferred calls of a thread: from here on each end polls */
+#define POLL_EACH 256 /* deferred calls of a thread, from one poll to the next */
+#define LARGE_PAGE ((size_t)2 << 20)
 
 /* -- epochs -------------------------------------------------------------------------- */
 
@@ -72,6 +74,7 @@ struct weft__record *weft__record_new(uint64_t hash, weft_term key, weft_term va
     atomic_init(&record->next[0], NULL);
     atomic_init(&record->next[1], NULL);
     record->hash = hash;
+    record->block.tag = weft__record_tag(hash);
     record->key = weft__copy_into(key, at, &block->counted);
     record->value = weft__copy_into(value, at + key_size, &block->counted);
     record->pid = pid;
@@ -93,6 +96,7 @@ static void record_end(struct weft__epoch_entry *end)
 void weft__records_end(struct weft__record *list)
 {
     struct weft__epoch *epoch;
+    bool is_time = false;
 
     if (list == NULL)
         return;
@@ -102,23 +106,51 @@ void weft__records_end(struct weft__record *list)
 
         list = record->older;
         weft__epoch_defer(epoch, &record->end, record_end);
+        is_time |= weft__epoch_pending(epoch) % POLL_EACH == 0;
     }
-    if (weft__epoch_pending(epoch) >= POLL_AT)
+    if (is_time)
         weft__epoch_poll(epoch);
 }
 
 /* -- a partition's life ------------------------------------------------------------------- */
 
+/* By cache lines; what readers jump about in, by large pages. NULL: no memory. */
+static void *zeroed(size_t size)
+{
+    size_t unit = size < LARGE_PAGE ? 64 : LARGE_PAGE;
+    void *at = aligned_alloc(unit, (size + unit - 1) & ~(unit - 1));
+
+    if (at == NULL)
+        return NULL;
+    if (unit == LARGE_PAGE)
+        madvise(at, size, MADV_HUGEPAGE); /* a wish */
+    return memset(at, 0, size);
+}
+
 static struct weft__chains *chains_new(struct weft__part *part, uint64_t n, unsigned side)
 {
-    struct weft__chains *table = calloc(1, sizeof *table + n * sizeof table->chain[0]);
+    struct weft__chains *table = zeroed(sizeof *table + n * sizeof(struct weft__record *));
 
     if (table == NULL)
         return NULL;
     table->part = part;
     table->mask = n - 1;
     table->side = side;
-    return table;
+    if (part->keys != WEFT_UNIQUE)
+        return table;
+    table->lines = zeroed(n * sizeof table->lines[0]);
+    if (table->lines != NULL)
+        return table;
+    free(table);
+    return NULL;
+}
+
+static void chains_free(struct weft__chains *table)
+{
+    if (table == NULL)
+        return;
+    free(table->lines);
+    free(table);
 }
 
 /* false: no memory. */
@@ -152,7 +184,7 @@ struct weft__part *weft__part_new(weft_atom registry, enum weft_registry_keys ke
         return part;
     if (part->epoch != NULL)
         weft__epoch_unregister(part->epoch);
-    free(table);
+    chains_free(table);
     free(part);
     return NULL;
 }
@@ -170,7 +202,7 @@ static void part_free(struct weft__part *part)
     if (part->old != NULL)
         part->old->part = NULL;
     weft__epoch_unregister(part->epoch);
-    free(atomic_load_explicit(&part->table, memory_order_relaxed));
+    chains_free(atomic_load_explicit(&part->table, memory_order_relaxed));
     free(part->listeners);
     free(part);
 }
@@ -199,16 +231,64 @@ static struct weft__chains *table_of(struct weft__part *part)
     return atomic_load_explicit(&part->table, memory_order_relaxed);
 }
 
+static _Atomic(struct weft__record *) *first_of(struct weft__chains *table, const struct weft__record *record)
+{
+    return &table->first[record->hash & table->mask];
+}
+
+static bool is_words(const struct weft__record *record)
+{
+    return !weft__is_memory(record->key) && !weft__is_memory(record->value);
+}
+
+/* Write the chain's line anew: unique keys, so the chain is short. */
+static void fill_line(struct weft__chains *table, struct weft__record *first, struct weft__line *line)
+{
+    uint32_t version = atomic_load_explicit(&line->version, memory_order_relaxed), n = 0, n_others = 0;
+
+    atomic_store_explicit(&line->version, version + 1, memory_order_relaxed);
+    atomic_thread_fence(memory_order_release); /* (C) */
+    for (; first != NULL; first = atomic_load_explicit(&first->next[table->side], memory_order_relaxed)) {
+        if (n == 2 || !is_words(first)) {
+            n_others++;
+            continue;
+        }
+        atomic_store_explicit(&line->word[n].key, first->key.bits, memory_order_relaxed);
+        atomic_store_explicit(&line->word[n].pid, first->pid.bits, memory_order_relaxed);
+        atomic_store_explicit(&line->word[n].value, first->value.bits, memory_order_relaxed);
+        n++;
+    }
+    for (; n < 2; n++)
+        atomic_store_explicit(&line->word[n].key, 0, memory_order_relaxed);
+    atomic_store_explicit(&line->n_others, n_others, memory_order_relaxed);
+    atomic_store_explicit(&line->version, version + 2, memory_order_release); /* (C) */
+}
+
+/* The chain of that hash was changed. */
+static void changed(struct weft__chains *table, uint64_t hash)
+{
+    uint64_t i = hash & table->mask;
+
+    if (table->lines != NULL)
+        fill_line(table, atomic_load_explicit(&table->first[i], memory_order_relaxed), &table->lines[i]);
+}
+
 static void append(struct weft__chains *table, struct weft__record *record)
 {
-    struct weft__chain *chain = &table->chain[record->hash & table->mask];
+    _Atomic(struct weft__record *) *at = first_of(table, record);
+    struct weft__record *first = atomic_load_explicit(at, memory_order_relaxed);
 
-    record->prev = chain->last;
     atomic_store_explicit(&record->next[table->side], NULL, memory_order_relaxed);
+    if (first != NULL) {
+        at = &first->prev->next[table->side];
+        record->prev = first->prev;
+        first->prev = record;
+    } else {
+        record->prev = record;
+    }
     /* Release (B): a reader finds it filled. */
-    atomic_store_explicit(chain->last != NULL ? &chain->last->next[table->side] : &chain->first, record,
-                          memory_order_release);
-    chain->last = record;
+    atomic_store_explicit(at, record, memory_order_release);
+    changed(table, record->hash);
 }
 
 static void add_n(struct weft__part *part, int64_t n)
@@ -255,17 +335,18 @@ bool weft__part_add_locked(struct weft__part *part, struct weft__record *record,
 void weft__part_remove_locked(struct weft__part *part, struct weft__record *record)
 {
     struct weft__chains *table = table_of(part);
-    struct weft__chain *chain = &table->chain[record->hash & table->mask];
+    _Atomic(struct weft__record *) *at = first_of(table, record);
     /* Relaxed: under the lock. Its own link stays for readers who stand on it. */
     struct weft__record *next = atomic_load_explicit(&record->next[table->side], memory_order_relaxed);
+    struct weft__record *first = atomic_load_explicit(at, memory_order_relaxed);
 
-    /* Release (B): a reader comes to what is behind it this way for the first time. */
-    atomic_store_explicit(record->prev != NULL ? &record->prev->next[table->side] : &chain->first, next,
-                          memory_order_release);
     if (next != NULL)
         next->prev = record->prev;
-    else
-        chain->last = record->prev;
+    else if (first != record)
+        first->prev = record->prev;
+    /* Release (B): a reader comes to what is behind it this way for the first time. */
+    atomic_store_explicit(first == record ? at : &record->prev->next[table->side], next, memory_order_release);
+    changed(table, record->hash);
     if (part->topics != NULL)
         weft__topics_remove_locked(part->topics, record);
     from_tie(record);
@@ -276,19 +357,21 @@ void weft__part_replace_locked(struct weft__part *part, struct weft__record *rec
                                struct weft__record *instead)
 {
     struct weft__chains *table = table_of(part);
-    struct weft__chain *chain = &table->chain[record->hash & table->mask];
+    _Atomic(struct weft__record *) *at = first_of(table, record);
     struct weft__record *next = atomic_load_explicit(&record->next[table->side], memory_order_relaxed);
+    struct weft__record *first = atomic_load_explicit(at, memory_order_relaxed);
 
     to_tie(instead, record->tie);
     from_tie(record);
-    instead->prev = record->prev;
+    instead->prev = record->prev != record ? record->prev : instead;
     atomic_store_explicit(&instead->next[table->side], next, memory_order_relaxed);
-    atomic_store_explicit(record->prev != NULL ? &record->prev->next[table->side] : &chain->first, instead,
-                          memory_order_release); /* (B) */
     if (next != NULL)
         next->prev = instead;
-    else
-        chain->last = instead;
+    else if (first != record)
+        first->prev = instead;
+    atomic_store_explicit(first == record ? at : &record->prev->next[table->side], instead,
+                          memory_order_release); /* (B) */
+    changed(table, record->hash);
 }
 
 struct weft__record *weft__part_clear_locked(struct weft__part *part)
@@ -297,7 +380,7 @@ struct weft__record *weft__part_clear_locked(struct weft__part *part)
     struct weft__record *list = NULL, *record;
 
     for (uint64_t i = 0; i <= table->mask; i++)
-        while ((record = atomic_load_explicit(&table->chain[i].first, memory_order_relaxed)) != NULL) {
+        while ((record = atomic_load_explicit(&table->first[i], memory_order_relaxed)) != NULL) {
             weft__part_remove_locked(part, record);
             record->older = list;
             list = record;
@@ -315,14 +398,14 @@ static void chains_end(struct weft__epoch_entry *end)
 
     if (table->part != NULL)
         table->part->old = NULL;
-    free(table);
+    chains_free(table);
 }
 
 /* Into the larger table, chain by chain, so in their order. */
 static void move(struct weft__chains *from, struct weft__chains *to)
 {
     for (uint64_t i = 0; i <= from->mask; i++) {
-        struct weft__record *record = atomic_load_explicit(&from->chain[i].first, memory_order_relaxed);
+        struct weft__record *record = atomic_load_explicit(&from->first[i], memory_order_relaxed);
 
         for (; record != NULL; record = atomic_load_explicit(&record->next[from->side], memory_order_relaxed))
             append(to, record);
@@ -338,7 +421,7 @@ void weft__part_grow_locked(struct weft__part *part)
     from = table_of(part);
     /* No memory: longer chains, for now. */
     if (weft__part_is_full(part, from) && part->old == NULL)
-        to = chains_new(part, (from->mask + 1) * 4, from->side ^ 1);
+        to = chains_new(part, (from->mask + 1) * 2, from->side ^ 1);
     if (to != NULL) {
         move(from, to);
         atomic_store_explicit(&part->table, to, memory_order_release); /* (A) */

@@ -18,8 +18,16 @@
  *   field         written by  read by   pair
  *   table         writers     readers   A: store release / load acquire - its chains are complete
  *   first, next   writers     readers   B: store release / load acquire - the record is filled
+ *   line          writers     readers   C: version odd, release fence, words, version even by
+ *                                          release / version by acquire, words, acquire fence,
+ *                                          version - the words are of one moment, or not used
  *   n             writers     anyone    relaxed: a count, from which nothing follows
  *   process       its own     anyone    relaxed as a hint; what counts is read under the lock
+ *
+ * Lines. Memory decides what a lookup takes: with 100,000 names each cache line is a
+ * miss. Most names are words under which nil is kept: they lie in a line for each
+ * chain, beside it. Who finds the line being written walks the chain instead, and so
+ * waits for nobody.
  *
  * Roads not taken: chains of keys with chains of entries (two more misses for a name,
  * where lookups are all there is); a table that is probed (removal moves entries
@@ -42,6 +50,7 @@
 #include "base/here.h"
 #include "base/spin.h"
 #include "term/region.h"
+#include "term/term.h"
 #include "weft/registry.h"
 
 struct weft__part;
@@ -50,13 +59,14 @@ struct weft__tie;
 struct weft__topics;
 
 struct weft__record {
-    struct weft__block block;
+    struct weft__block block;               /* its tag: bits of the hash */
     _Atomic(struct weft__record *) next[2]; /* in its chain, by side */
-    uint64_t hash;
     weft_term key;
-    weft_pid pid;                           /* the first cache line ends here */
-    weft_term value;
-    struct weft__record *prev;              /* in its chain, of the table there is */
+    weft_pid pid;
+    weft_term value;                        /* the first cache line ends here: all that readers need */
+    uint64_t hash;
+    struct weft__record *prev;              /* in its chain, of the table there is; of the first
+                                             * one: the last */
     struct weft__record *newer, *older;     /* of its tie */
     struct weft__tie *tie;                  /* or NULL: metadata */
     union {
@@ -76,9 +86,14 @@ struct weft__tie {
     struct weft__record *newest;  /* under the part's lock */
 };
 
-struct weft__chain {
-    _Atomic(struct weft__record *) first;
-    struct weft__record *last;    /* for writers */
+/* Some of a chain of unique keys, where neither key nor value is memory: a copy, so
+ * that a lookup looks at one cache line. */
+struct weft__line {
+    _Alignas(64) _Atomic uint32_t version; /* odd: it is being written */
+    _Atomic uint32_t n_others;             /* records of the chain that are not in here */
+    struct {
+        _Atomic uint64_t key, pid, value;  /* bits; key 0: none */
+    } word[2];
 };
 
 struct weft__chains {
@@ -86,7 +101,8 @@ struct weft__chains {
     struct weft__part *part;      /* whose `old` it is; NULL: that one is gone */
     uint64_t mask;
     unsigned side;
-    struct weft__chain chain[];
+    struct weft__line *lines;     /* of each chain; NULL: keys are duplicate */
+    _Atomic(struct weft__record *) first[]; /* of each chain */
 };
 
 struct weft__part {
@@ -128,6 +144,12 @@ static inline struct weft__epoch *weft__registry_epoch(void)
 /* The same; waits for memory. */
 struct weft__epoch *weft__registry_need_epoch(void);
 
+/* Bits that the choice of a chain does not look at. */
+static inline uint16_t weft__record_tag(uint64_t hash)
+{
+    return (uint16_t)(hash >> 48);
+}
+
 /* In a section, or under the lock: the first record of that key, and the next one. */
 struct weft__walk_key {
     const struct weft__record *at;
@@ -138,9 +160,10 @@ struct weft__walk_key {
 static inline const struct weft__record *weft__walk_key_here(struct weft__walk_key *walk)
 {
     const struct weft__record *record = walk->at;
+    uint16_t tag = weft__record_tag(walk->hash);
 
     /* Acquire (B). */
-    while (record != NULL && (record->hash != walk->hash || !weft_eq(record->key, walk->key)))
+    while (record != NULL && (record->block.tag != tag || !weft_eq(record->key, walk->key)))
         record = atomic_load_explicit(&record->next[walk->side], memory_order_acquire);
     return walk->at = record;
 }
@@ -151,7 +174,7 @@ static inline const struct weft__record *weft__walk_key_first(struct weft__walk_
     /* Acquire (A), (B). */
     struct weft__chains *table = atomic_load_explicit(&part->table, memory_order_acquire);
 
-    walk->at = atomic_load_explicit(&table->chain[hash & table->mask].first, memory_order_acquire);
+    walk->at = atomic_load_explicit(&table->first[hash & table->mask], memory_order_acquire);
     walk->hash = hash;
     walk->key = key;
     walk->side = table->side;
@@ -161,6 +184,56 @@ static inline const struct weft__record *weft__walk_key_next(struct weft__walk_k
 {
     walk->at = atomic_load_explicit(&walk->at->next[walk->side], memory_order_acquire); /* (B) */
     return weft__walk_key_here(walk);
+}
+
+/* In a section: of unique keys, and for a key that is no memory. What the line says. */
+enum weft__look {
+    WEFT__LOOK_FOUND,   /* *pid and *value */
+    WEFT__LOOK_NOTHING, /* nobody has the key */
+    WEFT__LOOK_FURTHER  /* walk the chain */
+};
+static inline enum weft__look weft__part_look(const struct weft__part *part, uint64_t hash, weft_term key,
+                                              weft_pid *pid, weft_term *value)
+{
+    /* Acquire (A), (C). */
+    struct weft__chains *table = atomic_load_explicit(&part->table, memory_order_acquire);
+    struct weft__line *line = &table->lines[hash & table->mask];
+    uint32_t version = atomic_load_explicit(&line->version, memory_order_acquire);
+    uint32_t n_others = atomic_load_explicit(&line->n_others, memory_order_relaxed);
+    bool is_found = false;
+
+    for (int i = 0; i < 2; i++)
+        if (atomic_load_explicit(&line->word[i].key, memory_order_relaxed) == key.bits) {
+            pid->bits = atomic_load_explicit(&line->word[i].pid, memory_order_relaxed);
+            value->bits = atomic_load_explicit(&line->word[i].value, memory_order_relaxed);
+            is_found = true;
+        }
+    atomic_thread_fence(memory_order_acquire);
+    if (version % 2 != 0 || atomic_load_explicit(&line->version, memory_order_relaxed) != version)
+        return WEFT__LOOK_FURTHER;
+    return is_found ? WEFT__LOOK_FOUND : n_others == 0 ? WEFT__LOOK_NOTHING : WEFT__LOOK_FURTHER;
+}
+
+/* The holder of a unique key and its value; false: nobody has it. In a section: the value may
+ * be memory of the record's. */
+static inline bool weft__part_find(const struct weft__part *part, uint64_t hash, weft_term key, weft_pid *pid,
+                                   weft_term *value)
+{
+    const struct weft__record *record;
+    struct weft__walk_key walk;
+
+    if (!weft__is_memory(key)) {
+        enum weft__look look = weft__part_look(part, hash, key, pid, value);
+
+        if (__builtin_expect(look != WEFT__LOOK_FURTHER, 1))
+            return look == WEFT__LOOK_FOUND;
+    }
+    record = weft__walk_key_first(&walk, part, hash, key);
+    if (record == NULL)
+        return false;
+    *pid = record->pid;
+    *value = record->value;
+    return true;
 }
 
 /* -- writing --------------------------------------------------------------------------- */

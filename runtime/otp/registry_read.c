@@ -108,7 +108,7 @@ static bool walk_all(struct gather *gather, const struct weft__part *part)
     const struct weft__record *record;
 
     for (uint64_t i = 0; i <= table->mask; i++)
-        for (record = atomic_load_explicit(&table->chain[i].first, memory_order_acquire); record != NULL;
+        for (record = atomic_load_explicit(&table->first[i], memory_order_acquire); record != NULL;
              record = atomic_load_explicit(&record->next[table->side], memory_order_acquire))
             if (!take(gather, record))
                 return false;
@@ -186,24 +186,31 @@ weft_term weft__registry_entries(const char *call, weft_atom registry, weft_term
 
 /* -- by key ------------------------------------------------------------------------------------- */
 
+/* [{pid, value}] of a value that is a word. */
+static weft_term list_of_one(weft_pid pid, weft_term value)
+{
+    weft_term *cell = weft__region_alloc(weft__region_here(), 2 * sizeof *cell + 3 * sizeof(uint64_t));
+    uint64_t *tuple = (uint64_t *)(void *)(cell + 2);
+
+    tuple[0] = weft__header(WEFT__BOX_TUPLE, 2);
+    tuple[1] = pid.bits;
+    tuple[2] = value.bits;
+    cell[0] = weft__boxed(tuple);
+    cell[1] = weft_empty_list;
+    return weft__term((uintptr_t)cell + WEFT__TAG_CELL);
+}
+
 /* What most lookups find: nothing, or one entry whose value takes no memory. */
-static bool lookup_word(weft_atom name, weft_term key, weft_pid *pid, weft_term *value)
+static inline bool lookup_word(weft_atom name, weft_term key, weft_pid *pid, weft_term *value)
 {
     uint64_t hash = weft_hash(key);
     struct weft__epoch *epoch;
     const struct weft__registry *registry = weft__registry_enter("weft_registry_lookup", name, &epoch);
-    const struct weft__record *record = NULL;
-    struct weft__walk_key walk;
     bool is_word = registry->keys == WEFT_UNIQUE;
 
     *pid = weft_none;
-    if (is_word)
-        record = weft__walk_key_first(&walk, weft__registry_part(registry, hash, weft_none), hash, key);
-    if (record != NULL) {
-        *pid = record->pid;
-        *value = record->value;
+    if (is_word && weft__part_find(weft__registry_part(registry, hash, weft_none), hash, key, pid, value))
         is_word = !weft__is_memory(*value);
-    }
     weft__epoch_end(epoch);
     return is_word;
 }
@@ -215,27 +222,21 @@ weft_term weft_registry_lookup(weft_atom registry, weft_term key)
 
     if (!lookup_word(registry, key, &pid, &value))
         return weft__registry_entries("weft_registry_lookup", registry, key, -1);
-    return weft_is_none(pid) ? weft_empty_list : weft_list(weft_tuple(pid, value));
+    return weft_is_none(pid) ? weft_empty_list : list_of_one(pid, value);
 }
 
 weft_pid weft_registry_whereis(weft_atom name, weft_term key)
 {
-    uint64_t hash = weft_hash(key);
-    struct weft__epoch *epoch;
-    const struct weft__registry *registry = weft__registry_enter("weft_registry_whereis", name, &epoch);
-    struct weft__walk_key walk;
-    const struct weft__record *record = NULL;
-    bool is_unique = registry->keys == WEFT_UNIQUE;
-    weft_pid pid = weft_none;
+    weft_pid pid;
 
-    if (is_unique)
-        record = weft__walk_key_first(&walk, weft__registry_part(registry, hash, weft_none), hash, key);
-    if (record != NULL && weft__registry_is_live(record->pid))
-        pid = record->pid;
-    weft__epoch_end(epoch);
-    if (!is_unique)
+    switch (weft__registry_whereis(name, weft_hash(key), key, &pid)) {
+    case WEFT_ENOENT:
+        weft__registry_unknown("weft_registry_whereis", name);
+    case WEFT_ENOTSUP:
         weft__registry_not_unique("weft_registry_whereis", name);
-    return pid;
+    default:
+        return pid;
+    }
 }
 
 weft_term weft_registry_values(weft_atom registry, weft_term key, weft_pid pid)

@@ -7,7 +7,7 @@
 
 #define FIRST_SEATS 2 /* of a topic's first row; the next ones have four times as many each */
 #define ROW_SEATS 62  /* up to here */
-#define POLL_AT 32    /* ends put off: from here on a writer makes those whose time has come */
+#define POLL_EACH 128 /* ends put off, from one time to the next that a writer makes those whose time has come */
 
 /* -- all of it ------------------------------------------------------------------------ */
 
@@ -39,7 +39,7 @@ static void put_off(struct weft__topics *topics, struct weft__epoch_entry *end,
                     void (*call)(struct weft__epoch_entry *end))
 {
     weft__epoch_defer(topics->table->epoch, end, call);
-    if (weft__epoch_pending(topics->table->epoch) >= POLL_AT)
+    if (weft__epoch_pending(topics->table->epoch) % POLL_EACH == 0)
         weft__epoch_poll(topics->table->epoch);
 }
 
@@ -62,6 +62,7 @@ static struct weft__topic *topic_new(struct weft__topics *topics, uint64_t hash,
     if (topic == NULL)
         return NULL;
     topic->record.hash = hash;
+    topic->record.block.tag = weft__record_tag(hash);
     topic->record.key = weft__copy_into(key, (char *)(topic + 1), &topic->record.block.counted);
     weft__part_add_locked(topics->table, &topic->record, NULL);
     if (weft__part_is_full(topics->table, atomic_load_explicit(&topics->table->table, memory_order_relaxed)))
@@ -277,7 +278,7 @@ void weft__topics_check_locked(const struct weft__topics *topics)
     const struct weft__record *record;
 
     for (uint64_t i = 0; i <= table->mask; i++)
-        for (record = atomic_load_explicit(&table->chain[i].first, memory_order_acquire); record != NULL;
+        for (record = atomic_load_explicit(&table->first[i], memory_order_acquire); record != NULL;
              record = atomic_load_explicit(&record->next[table->side], memory_order_acquire))
             check_topic((const struct weft__topic *)(const void *)record);
 }
