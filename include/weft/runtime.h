@@ -86,7 +86,8 @@ struct weft_main_options {
  * the signal or app's end at the latest. The last second of it (half, when that is
  * less) is for what has to be killed, after a weft_dump on standard error that shows
  * it; what cannot be killed is named, and the program ends all the same. SIGINT
- * while it ends, after a SIGINT or a SIGTERM, ends the program at once. */
+ * while it ends, after a SIGINT or a SIGTERM, ends the program at once. Those of
+ * SIGINT, SIGTERM and SIGQUIT that the program was started with ignored stay so. */
 #define weft_main(argc, argv, app, ...)                                   \
     WEFT_CALL_OPTIONS(weft_main_opt((argc), (argv), (app),                \
         WEFT_OPTIONS(weft_main_options, WEFT_MAIN_DEFAULTS, __VA_ARGS__)))

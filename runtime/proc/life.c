@@ -147,6 +147,11 @@ WEFT__GATE void weft__life_end(struct weft__proc *proc, weft_term reason)
     if (weft__proc_has_inbox(proc))
         weft__proc_drain(proc); /* links and monitors that were asked for in time */
     is_quiet = (atomic_load_explicit(&proc->state, memory_order_relaxed) & WEFT__QUIET) != 0;
+    /* Before anybody can hear of the end, one who asks too late included. */
+    if (proc->fiber.kind == WEFT__PROC_FUNCTION && proc->report != NULL &&
+        !(proc->flags & WEFT__RETURNED) &&
+        !(is_quiet && weft_eq(reason, WEFT_ATOM("killed"))))
+        tell_report(proc, reason);
     /* Seq_cst, (2)'s counterpart: who pushed before this is drained below, who
      * pushes later sees it. */
     atomic_store_explicit(&proc->state, serial << WEFT__SERIAL_SHIFT | WEFT__ENDING, memory_order_seq_cst);
@@ -158,10 +163,6 @@ WEFT__GATE void weft__life_end(struct weft__proc *proc, weft_term reason)
     /* Seq_cst, after the state: (1) and (2) of a sender who came in time. */
     if (atomic_load_explicit(&proc->inbox, memory_order_seq_cst) != NULL)
         weft__signal_drop_inbox(proc);
-    if (proc->fiber.kind == WEFT__PROC_FUNCTION && proc->report != NULL &&
-        !(proc->flags & WEFT__RETURNED) &&
-        !(is_quiet && weft_eq(reason, WEFT_ATOM("killed"))))
-        tell_report(proc, reason);
 
     tell(proc, WEFT__BOND_LINK);
     if (proc->flags & WEFT__IS_TASK)

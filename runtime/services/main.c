@@ -72,12 +72,23 @@ static void ask(int signo)
     weft__proc_unpark(ending.self);
 }
 
-/* What is there that ends a program without being asked stays as it is. */
+/* Whoever started the program may not want it to hear of one, as a shell that starts
+ * it beside others. */
+static bool is_ignored(int signo)
+{
+    struct sigaction now;
+
+    return sigaction(signo, NULL, &now) == 0 && (now.sa_flags & SA_SIGINFO) == 0 && now.sa_handler == SIG_IGN;
+}
+
+/* Without them the program runs as well. */
 static void take_signals(bool dump_on_quit)
 {
-    (void)weft__os_signal_act(SIGINT, ask);
-    (void)weft__os_signal_act(SIGTERM, ask);
-    if (dump_on_quit)
+    if (!is_ignored(SIGINT))
+        (void)weft__os_signal_act(SIGINT, ask);
+    if (!is_ignored(SIGTERM))
+        (void)weft__os_signal_act(SIGTERM, ask);
+    if (dump_on_quit && !is_ignored(SIGQUIT))
         (void)weft_os_signal_dump(SIGQUIT);
 }
 

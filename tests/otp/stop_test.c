@@ -26,6 +26,9 @@ static void runs_main(void *arg)
     char *argv[] = {"program", NULL};
     cpu_set_t one;
 
+    /* As a terminal starts it; what runs the tests may have them ignored. */
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
     if (program->is_on_one_core) {
         int core = sched_getcpu();
 

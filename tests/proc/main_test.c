@@ -85,11 +85,20 @@ struct program {
     const char *output; /* what it says, or NULL */
 };
 
+/* As a terminal starts it; what runs the tests may have them ignored. */
+static void default_signals(void)
+{
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
+    signal(SIGQUIT, SIG_DFL);
+}
+
 static void runs_main(void *arg)
 {
     const struct program *program = arg;
     char *argv[] = { "program", NULL };
 
+    default_signals();
     exit(weft_main(1, argv, program->app));
 }
 
@@ -160,6 +169,7 @@ static void runs_main_without_dumps(void *arg)
     char *argv[] = { "program", NULL };
 
     (void)arg;
+    default_signals();
     setrlimit(RLIMIT_CORE, &no_core);
     exit(weft_main(1, argv, app_quits, .dump_on_quit = false));
 }
@@ -170,6 +180,38 @@ TEST(a_program_that_does_not_want_dumps_ends_at_sigquit)
 
     tap_run(runs_main_without_dumps, NULL, 0, &outcome);
     check(WIFSIGNALED(outcome.status) && WTERMSIG(outcome.status) == SIGQUIT);
+}
+
+/* None of these does anything. */
+static weft_term app_that_is_signalled(weft_term args)
+{
+    (void)args;
+    kill(getpid(), SIGINT);
+    kill(getpid(), SIGTERM);
+    kill(getpid(), SIGQUIT);
+    weft_sleep(QUIET_MS);
+    return weft_int(7);
+}
+
+static void runs_main_with_signals_ignored(void *arg)
+{
+    char *argv[] = { "program", NULL };
+
+    (void)arg;
+    signal(SIGINT, SIG_IGN);
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGQUIT, SIG_IGN);
+    exit(weft_main(1, argv, app_that_is_signalled));
+}
+
+TEST(signals_that_are_ignored_when_a_program_begins_stay_so)
+{
+    struct tap_outcome outcome;
+
+    tap_run(runs_main_with_signals_ignored, NULL, 0, &outcome);
+    check(WIFEXITED(outcome.status));
+    check_int(WEXITSTATUS(outcome.status), 7);
+    check_str(outcome.output, "");
 }
 
 static _Atomic int is_blocked;
@@ -202,6 +244,7 @@ static void runs_main_with_a_short_end(void *arg)
     char *argv[] = { "program", NULL };
 
     (void)arg;
+    default_signals();
     /* The runtime is still there, which the leak checker would take for leaks. */
     _exit(weft_main(1, argv, app_is_terminated_beside_one_that_blocks, .stop_timeout_ms = 100));
 }
