@@ -2,6 +2,8 @@
 #include "proc/process_test.h"
 #include "weft/gen_server.h"
 #include "weft/log.h"
+#include "weft/partition_supervisor.h"
+#include "weft/sys.h"
 #include "weft/task_supervisor.h"
 #include "weft/timer.h"
 
@@ -544,6 +546,103 @@ PROCESS_TEST(after_the_down_there_is_room_again, "TSUP-25")
         await_down(task.ref);
         expect_message(weft_tuple(task.ref, weft_int(1)));
     }
+}
+
+/* -- in partitions ------------------------------------------------------------------------ */
+
+/* Two task supervisors, each of at most one task; the key of the first and the second. */
+static weft_server first, second;
+
+static void start_partitions(void)
+{
+    weft_child_spec one = weft_task_supervisor_child(.max_children = 1);
+
+    weft_must(weft_partition_supervisor_start_link(.name = A(parts), .child = &one, .partitions = 2));
+    first = weft_partition(A(parts), weft_int(0));
+    second = weft_partition(A(parts), weft_int(1));
+}
+
+/* Until its place is free again, which await does not wait for. */
+static void await_no_task(weft_server sup)
+{
+    while (!weft_is_empty_list(weft_task_supervisor_children(sup)))
+        weft_yield();
+}
+
+PROCESS_TEST(tasks_that_answer_are_started_in_a_partition, "TSUP-26")
+{
+    weft_task task;
+    weft_term reason;
+
+    start_partitions();
+    check_term(weft_task_await(weft_task_supervisor_async(first, square, weft_int(3)), BOUND_MS), weft_int(9));
+    await_no_task(first);
+    task = weft_task_supervisor_async_nolink(first, fails, A(boom));
+    check_int(weft_task_yield(task, BOUND_MS, &reason), WEFT_TASK_EXIT);
+    check_term(reason, A(boom));
+    check(weft_task_supervisor_try_async(second, square, weft_int(4), &task, &reason));
+    check_term(weft_task_await(task, BOUND_MS), weft_int(16));
+    await_no_task(second);
+    check(weft_task_supervisor_try_async_nolink(second, square, weft_int(5), &task, &reason));
+    check_term(weft_task_await(task, BOUND_MS), weft_int(25));
+}
+
+PROCESS_TEST(streams_run_in_a_partition, "TSUP-26")
+{
+    weft_term numbers = weft_list(weft_int(1), weft_int(2), weft_int(3));
+    weft_stream linked, nolink;
+    int64_t sum = 0;
+
+    start_partitions();
+    linked = weft_task_supervisor_async_stream(first, numbers, square, .max_concurrency = 1);
+    nolink = weft_task_supervisor_async_stream_nolink(second, numbers, square, .max_concurrency = 1);
+    weft_stream_each (item, &linked)
+        sum += weft_to_int(item.value);
+    weft_stream_each (item, &nolink)
+        sum += 100 * weft_to_int(item.value);
+    check_int(sum, 14 + 1400);
+}
+
+PROCESS_TEST(each_partition_has_its_own_limit_and_its_own_children, "TSUP-26")
+{
+    weft_pid in_first, in_second;
+
+    start_partitions();
+    in_first = weft_must(weft_task_supervisor_start_child(first, hangs, weft_none));
+    check_term(weft_task_supervisor_start_child(first, hangs, weft_none).reason, A(max_children));
+    in_second = weft_must(weft_task_supervisor_start_child(second, hangs, weft_none));
+    check_term(weft_task_supervisor_start_child(second, hangs, weft_none).reason, A(max_children));
+    check_term(weft_task_supervisor_children(first), weft_list(in_first));
+    check_term(weft_task_supervisor_children(second), weft_list(in_second));
+    check_int(weft_task_supervisor_terminate_child(first, in_second), WEFT_ENOENT);
+    check_int(weft_task_supervisor_terminate_child(second, in_second), 0);
+    check(!weft_is_alive(in_second));
+    check(weft_is_alive(in_first));
+    check(weft_task_supervisor_start_child(second, hangs, weft_none).ok);
+}
+
+/* Messages that a server has taken, but for this question. */
+static int64_t n_messages_of(weft_server server)
+{
+    return weft_to_int(weft_keyword(weft_sys_get_statistics(server, BOUND_MS), A(messages_in), weft_int(-1)));
+}
+
+PROCESS_TEST(starting_a_task_is_one_request_to_one_process, "TSUP-26")
+{
+    weft_pid whole;
+    weft_task task;
+
+    start_partitions();
+    whole = weft_whereis(A(parts));
+    weft_sys_statistics(whole, true, BOUND_MS);
+    weft_sys_statistics(first, true, BOUND_MS);
+    weft_sys_statistics(second, true, BOUND_MS);
+    task = weft_task_supervisor_async(first, hangs, weft_none);
+    check_int(n_messages_of(first), 1);
+    check_int(n_messages_of(second), 0);
+    check_int(n_messages_of(whole), 0);
+    weft_send(task.pid, A(go));
+    check_term(weft_task_await(task, BOUND_MS), A(went));
 }
 
 PROCESS_TEST(starting_takes_the_same_time_with_many_tasks, "TSUP-27")
