@@ -222,7 +222,8 @@ static inline bool weft__part_find(const struct weft__part *part, uint64_t hash,
     const struct weft__record *record;
     struct weft__walk_key walk;
 
-    if (!weft__is_memory(key)) {
+    /* Nobody has weft_none for a key, which would be found in a line's empty place. */
+    if (!weft__is_memory(key) && !weft_is_none(key)) {
         enum weft__look look = weft__part_look(part, hash, key, pid, value);
 
         if (__builtin_expect(look != WEFT__LOOK_FURTHER, 1))

@@ -580,6 +580,19 @@ PROCESS_TEST(a_crash_in_parallel_dispatch_crashes_the_caller, "REG-38")
     }
 }
 
+PROCESS_TEST(nobody_is_found_under_a_key_that_is_weft_none, "REG-15")
+{
+    start(WEFT_UNIQUE, 1);
+    weft_registry_register(A(reg), A(k), A(v), NULL);
+    weft_registry_unregister(A(reg), A(k));
+    for (int i = 0; i < 64; i++)
+        weft_registry_register(A(reg), weft_int(i), A(v), NULL);
+    for (int i = 0; i < 64; i++)
+        weft_registry_unregister(A(reg), weft_int(i));
+    check_term(weft_registry_lookup(A(reg), weft_none), weft_empty_list);
+    check_term(weft_registry_whereis(A(reg), weft_none), weft_none);
+}
+
 static weft_term dispatches_nothing(weft_term key)
 {
     weft_registry_dispatch(A(reg), key, NULL, NULL);
