@@ -349,6 +349,15 @@ struct weft__here *weft__fiber_yield(struct weft__here *here)
     return here;
 }
 
+/* Do fibers wait where only the base and pop look for them? Who was woken from outside
+ * does, and a sticky one whose waker is elsewhere. */
+static inline bool has_left_out(struct weft__worker *worker)
+{
+    /* Relaxed: a hint, looked at again. */
+    return weft__overflow_size(&worker->node->overflow) > 0 ||
+           atomic_load_explicit(&worker->queue.inbox, memory_order_relaxed) != NULL;
+}
+
 static bool turn_is_over(struct weft__here *here)
 {
     struct weft__worker *worker = here->slot.worker;
@@ -358,6 +367,11 @@ static bool turn_is_over(struct weft__here *here)
         return true;
     runs = atomic_load_explicit(&worker->counts.runs, memory_order_relaxed);
     look_around(worker);
+    if (has_left_out(worker)) {
+        /* Two that call each other look around here alone, each time: the base is to. */
+        here->ticks = 1;
+        return true;
+    }
     if (worker->kept != runs) {
         worker->kept = runs;
         worker->n_kept = 0;

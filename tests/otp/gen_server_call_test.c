@@ -1,4 +1,6 @@
 /* gen_server_call_test.c - calls, casts and other messages. */
+#include <pthread.h>
+
 #include "otp/server_test.h"
 #include "weft/task.h"
 
@@ -648,6 +650,79 @@ PROCESS_TEST(many_clients_count_by_one_server, "GS-14 GS-62")
     for (int i = 0; i < CLIENTS; i++)
         check_term(weft_task_await(tasks[i], 3 * BOUND_MS), weft_int(scaled(20000)));
     weft_kill(server);
+}
+
+/* -- who runs beside two that call each other all the time ------------------------- */
+
+static _Atomic int n_heard, n_loops, n_calls;
+static weft_pid listener;
+
+static weft_term hears(weft_term sticky)
+{
+    weft_term message;
+
+    atomic_fetch_add(&n_loops, 1);
+    weft_receive(weft_any, WEFT_INFINITY, &message);
+    atomic_fetch_add(&n_heard, 1);
+    return sticky;
+}
+
+static weft_term calls_until_heard(weft_term server)
+{
+    atomic_fetch_add(&n_loops, 1);
+    for (int64_t end = now_ms() + BOUND_MS; atomic_load(&n_heard) == 0 && now_ms() < end;) {
+        WEFT_SCOPE;
+
+        check_term(weft_gen_server_call(server, weft_int(1), BOUND_MS), weft_int(2));
+        atomic_fetch_add(&n_calls, 1);
+    }
+    return A(ok);
+}
+
+static void *sends_from_outside(void *unused)
+{
+    (void)unused;
+    spin_until(&n_calls, 1000);
+    weft_send(listener, A(hello));
+    return NULL;
+}
+
+static weft_term is_heard_from_outside(weft_term sticky)
+{
+    weft_pid server = plain();
+    pthread_t sender;
+
+    listener = weft_spawn(hears, sticky, .sticky = weft_eq(sticky, A(true)));
+    while (atomic_load(&n_loops) == 0)
+        weft_yield();
+    check_int(pthread_create(&sender, NULL, sends_from_outside, NULL), 0);
+    calls_until_heard(server);
+    pthread_join(sender, NULL);
+    check_int(atomic_load(&n_heard), 1);
+    weft_kill(server);
+    return A(ok);
+}
+
+static weft_term a_plain_one_is_heard(weft_term unused)
+{
+    (void)unused;
+    return is_heard_from_outside(A(false));
+}
+
+static weft_term a_sticky_one_is_heard(weft_term unused)
+{
+    (void)unused;
+    return is_heard_from_outside(A(true));
+}
+
+TEST_WITH(whom_a_foreign_thread_wakes_runs_beside_two_that_call_each_other, .rules = "GS-62")
+{
+    run_in_runtime(a_plain_one_is_heard, .workers = 1);
+}
+
+TEST_WITH(a_sticky_one_runs_beside_two_that_call_each_other, .rules = "GS-62")
+{
+    run_in_runtime(a_sticky_one_is_heard, .workers = 1);
 }
 
 PROCESS_TEST(a_caller_times_out_while_its_server_keeps_the_worker, "GS-15 PROC-19")
