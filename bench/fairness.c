@@ -62,6 +62,5 @@ static weft_term bench(weft_term arg)
 
 int main(int argc, char **argv)
 {
-    bench_allow_hogs(256);
     return bench_main(argc, argv, 0, bench);
 }

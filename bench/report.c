@@ -15,7 +15,6 @@
 static struct {
     unsigned workers; /* of the runtime that ran last */
     bool is_quick;
-    unsigned max_hogs;
 } bench;
 
 /* -- the program -------------------------------------------------------------------- */
@@ -68,14 +67,9 @@ void bench_begin(int argc, char **argv)
     print_machine();
 }
 
-void bench_allow_hogs(unsigned max)
-{
-    bench.max_hogs = max;
-}
-
 void bench_start(unsigned workers)
 {
-    int code = weft_runtime_start(.workers = workers, .max_hogs = bench.max_hogs);
+    int code = weft_runtime_start(.workers = workers);
 
     bench_check(code == 0, "weft does not start: %s (%s)", weft_runtime_error(), weft_error_name(code));
     bench.workers = weft__runtime()->sched->n_workers;

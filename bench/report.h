@@ -30,9 +30,6 @@
  * Ends the program with 2 when it does not know one. */
 void bench_begin(int argc, char **argv);
 
-/* Before the start: the runtime's .max_hogs, which is 0 otherwise. */
-void bench_allow_hogs(unsigned max);
-
 /* Start the runtime with so many workers (0: one for each core the program may
  * use), run fn(weft_none) in a process, stop. What fails ends the program with 1. */
 void bench_start(unsigned workers);

@@ -12,9 +12,10 @@
  *   Never switches  returns on the same kernel thread; safe under a mutex
  *
  * A process that makes no call of the first kind for long, since it computes or
- * since a library blocks, keeps its kernel thread. With the runtime's .max_hogs
- * (off by default) the worker goes on on another one after a millisecond or ten;
- * without, it waits. weft_checkpoint and weft_blocking are cheaper.
+ * since a library blocks, keeps its kernel thread, but not its worker: that goes on
+ * on another thread after a millisecond, or ten where others can help, for up to
+ * .max_hogs processes at once (weft/runtime.h). weft_checkpoint and weft_blocking
+ * are cheaper.
  *
  * "Where: in a process" includes guests: a thread that weft did not make
  * becomes a guest process at its first use. In a guest only the _try_ forms

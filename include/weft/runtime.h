@@ -22,7 +22,7 @@ struct weft_runtime_options {
     WEFT_OPTION(bool, bind, true);            /* workers stay on their core */
     WEFT_OPTION(bool, contain_faults, true);  /* see below; false: no signal is taken */
     WEFT_OPTION(unsigned, max_faults_per_second, 0); /* more end the program; 0: no limit */
-    WEFT_OPTION(unsigned, max_hogs, 0);       /* threads that processes may keep which run
+    WEFT_OPTION(unsigned, max_hogs, 256);     /* threads that processes may keep which run
                                                * for long without a call of weft, while
                                                * others go on; 0: they keep their worker */
     WEFT_OPTION(size_t, long_queue, 1000000); /* messages in a mailbox that are reported:
@@ -33,7 +33,7 @@ struct weft_runtime_options {
     .size = sizeof(struct weft_runtime_options), .workers = 0,            \
     .max_processes = 16777216, .max_blocking = 256, .seed = 0,            \
     .max_cached_stacks = 1024, .bind = true, .contain_faults = true,      \
-    .max_faults_per_second = 0, .max_hogs = 0, .long_queue = 1000000,     \
+    .max_faults_per_second = 0, .max_hogs = 256, .long_queue = 1000000,   \
     .long_queue_under = 0
 
 /* Faults. A SIGSEGV, SIGBUS, SIGFPE, SIGILL or SIGTRAP in a process, a failed
@@ -58,8 +58,15 @@ struct weft_runtime_options {
  * when its stack cannot be unwound.
  *
  * Faults in other threads are not touched. weft_runtime_start sets handlers for
- * these signals, and for SIGURG, with which it interrupts a killed process that
- * does not park; weft_runtime_stop puts back what was there. */
+ * these signals, and for SIGURG; weft_runtime_stop puts back what was there.
+ *
+ * SIGURG interrupts the thread of a process that does not park: one that was killed,
+ * and one whose worker others need (.max_hogs). Its code does not notice: a system
+ * call that it is in goes on, or is made again with what is left of its time-out.
+ * What may be seen is a short count, as where any signal comes: of a write to a pipe
+ * or socket that is full, of recv with MSG_WAITALL. weft_blocking knows no such
+ * signals. With .contain_faults off, and where faults cannot be contained, no worker
+ * is taken from a process that does not park. */
 
 struct weft_main_options {
     WEFT_OPTION(size_t, size, sizeof(weft_main_options));

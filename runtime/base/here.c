@@ -25,16 +25,3 @@ struct weft__here *weft__here(void)
     __asm__ volatile("" : "+r"(here) : : "memory");
     return here;
 }
-
-void weft__here_settle(struct weft__here *here)
-{
-    uint32_t hold = WEFT__HOLD_ASKED;
-
-    /* E4 of sched/hog.c. Acquire on failure: TAKEN. */
-    if (atomic_compare_exchange_strong_explicit(&here->hold, &hold, WEFT__HOLDS_SLOT,
-                                                memory_order_acq_rel, memory_order_acquire) ||
-        hold != WEFT__HOLD_TAKEN)
-        return;
-    here->slot.worker = NULL;
-    here->slot.cache = NULL;
-}

@@ -217,7 +217,6 @@ enum weft__call_outcome weft__call_end(struct weft__proc *proc, struct weft__bon
     return end_call(proc, bond, out);
 }
 
-/* In a section. */
 static QUICK bool post_request(struct weft__here *here, struct weft__proc *peer, weft_pid pid,
                                struct weft__message *message)
 {
@@ -240,12 +239,7 @@ static QUICK bool post_request(struct weft__here *here, struct weft__proc *peer,
 
 bool weft__post_request(struct weft__proc *peer, weft_pid pid, struct weft__message *message)
 {
-    struct weft__here *here = weft__here();
-    uint32_t was = weft__enter(here);
-    bool is_there = post_request(here, peer, pid, message);
-
-    weft__leave(here, was);
-    return is_there;
+    return post_request(weft__here(), peer, pid, message);
 }
 
 static inline bool is_word(weft_term term)
@@ -263,10 +257,7 @@ static inline struct weft__message *make_request(struct weft__here *here, struct
     struct weft__message *message;
 
     if (__builtin_expect(is_word(request), 1)) {
-        uint32_t was = weft__enter(here);
-
         message = weft__message_alloc(here->slot.cache, kind, 0);
-        weft__leave(here, was);
         if (__builtin_expect(message != NULL, 1))
             message->root = request;
     } else {
@@ -320,15 +311,11 @@ static QUICK bool call_directly(struct weft__here *here, struct weft__proc *proc
                                 weft_term request, struct weft__message *message, struct weft__bond *bond)
 {
     struct weft__proc *peer = weft__table_at(&weft__runtime()->table, weft__pid_slot(pid));
-    uint32_t was = weft__enter(here);
 
-    if (peer == NULL || !weft__fiber_can_lend(here, &proc->fiber) || !weft__proc_take_waiting(peer)) {
-        weft__leave(here, was);
+    if (peer == NULL || !weft__fiber_can_lend(here, &proc->fiber) || !weft__proc_take_waiting(peer))
         return false;
-    }
     if (__builtin_expect(!takes_directly(peer, pid), 0)) {
         weft__proc_make_ready(here, peer); /* for no reason */
-        weft__leave(here, was);
         return false;
     }
     weft__call_begin(proc, bond, pid);
@@ -345,7 +332,6 @@ static QUICK bool call_directly(struct weft__here *here, struct weft__proc *proc
     }
     here = weft__fiber_lend(here, &peer->fiber);
     weft__proc_enter_on(here, proc);
-    weft__leave(here, was);
     return true;
 }
 
@@ -358,8 +344,6 @@ static QUICK enum weft__call_outcome call_quick(struct weft__proc *proc, const c
     struct weft__proc *peer;
     struct weft__bond bond;
     weft_pid pid;
-    uint32_t was;
-    bool is_there;
 
     if (!weft__server_find(call, server, &pid, out) || !weft__task_is_timeout(call, timeout_ms, out))
         return WEFT__MISTAKEN;
@@ -388,10 +372,7 @@ static QUICK enum weft__call_outcome call_quick(struct weft__proc *proc, const c
     if (__builtin_expect(peer != NULL && (weft__proc_takes_all(peer, pid) || take_place(peer, pid, message)), 1)) {
         weft__call_begin(proc, &bond, pid);
         message->ref = bond.key;
-        was = weft__enter(here);
-        is_there = post_request(here, peer, pid, message);
-        weft__leave(here, was);
-        if (__builtin_expect(is_there, 1)) {
+        if (__builtin_expect(post_request(here, peer, pid, message), 1)) {
             wait_quick(here, proc, &bond, timeout_ms);
             return end_call(proc, &bond, out);
         }
@@ -500,8 +481,7 @@ static inline bool take_client(struct weft__here *here, struct weft__proc *clien
     return weft__fiber_take_back(here, &client->fiber) || weft__proc_take_waiting(client);
 }
 
-/* The client, to be made ready; NULL: it was told otherwise, or is not there. In a
- * section. */
+/* The client, to be made ready; NULL: it was told otherwise, or is not there. */
 static struct weft__proc *post(struct weft__here *here, struct weft__message *message)
 {
     weft_pid pid;
@@ -525,12 +505,10 @@ static struct weft__proc *post(struct weft__here *here, struct weft__message *me
 static void post_alone(struct weft__message *message)
 {
     struct weft__here *here = weft__here();
-    uint32_t was = weft__enter(here);
     struct weft__proc *client = post(here, message);
 
     if (client != NULL)
         weft__proc_make_ready(here, client);
-    weft__leave(here, was);
 }
 
 static inline struct weft__bond *find_bond(struct weft__proc *proc, uint64_t key)
@@ -542,62 +520,25 @@ static inline struct weft__bond *find_bond(struct weft__proc *proc, uint64_t key
     return weft__bond_find(proc, key);
 }
 
-/* Can that many bytes be had there without more memory? Under ASan each allocation
- * takes some. */
-static inline bool has_room(const struct weft__region *region, size_t size)
-{
-#if defined(WEFT__POISON)
-    (void)region, (void)size;
-    return false;
-#else
-    return (size_t)(region->limit - region->at) >= size;
-#endif
-}
-
-/* To a client that is this thread's now, and stands still: straight into its bond, as
- * a copy in its scope where there is room, else as a message. size: of the copy. One
- * that has an answer, or does not wait for this one, gets nothing. */
-static inline void give(struct weft__proc *client, struct weft__proc *proc, const char *call, weft_ref from,
-                        weft_term value, size_t size)
-{
-    struct weft__bond *bond = find_bond(client, from.bits);
-
-    if (__builtin_expect(bond == NULL || bond->kind != WEFT__BOND_REPLY || bond->is_done, 0))
-        return;
-    bond->is_done = true;
-    bond->is_foreign = bond->peer != proc->pid.bits;
-    if (__builtin_expect(size == 0, 1))
-        bond->value = value;
-    else if (client->fiber.kind != WEFT__PROC_GUEST && has_room(&client->region, size))
-        bond->value = weft__copy_to_region(&client->region, value, call);
-    else
-        bond->message = weft__call_prepare(proc, call, from, value, 0);
-}
-
-/* The client that was given its answer, to be made ready. NULL: it does not wait here,
- * and nothing was done. In a section. */
-static inline struct weft__proc *answer(struct weft__here *here, struct weft__proc *proc, const char *call,
-                                        weft_ref from, weft_term value, size_t size)
+/* To a client that waits, an answer that is no memory, straight into its bond: the
+ * client, to be made ready. NULL: nothing was done. */
+static inline struct weft__proc *answer_word(struct weft__here *here, struct weft__proc *proc, uint64_t ref,
+                                             weft_term value)
 {
     weft_pid pid;
-    struct weft__proc *client = find_client(from.bits, &pid);
+    struct weft__proc *client = find_client(ref, &pid);
+    struct weft__bond *bond;
 
     if (client == NULL || !take_client(here, client))
         return NULL;
     weft__proc_prefetch_stack(client);
-    give(client, proc, call, from, value, size);
+    bond = find_bond(client, ref);
+    if (__builtin_expect(bond != NULL && bond->kind == WEFT__BOND_REPLY && !bond->is_done, 1)) {
+        bond->is_done = true;
+        bond->is_foreign = bond->peer != proc->pid.bits;
+        bond->value = value;
+    }
     return client;
-}
-
-/* Bytes of its copy; ends proc when there can be none. */
-static inline size_t answer_size(const char *call, weft_term value)
-{
-    struct weft__copy_refusal refusal = {WEFT__COPY_NONE, weft_none};
-    size_t size = is_word(value) ? 0 : weft_is_none(value) ? WEFT__COPY_REFUSED : weft__copy_size(value, &refusal);
-
-    if (__builtin_expect(size == WEFT__COPY_REFUSED, 0))
-        weft__copy_fail(call, &refusal);
-    return size;
 }
 
 /* It owes that answer no more. */
@@ -622,41 +563,40 @@ static void settle(struct weft__proc *proc, weft_ref from)
 
 void weft__call_answer(struct weft__proc *proc, const char *call, weft_ref from, weft_term value)
 {
-    size_t size = answer_size(call, value);
-    struct weft__here *here = weft__here();
-    struct weft__proc *client;
-    uint32_t was;
+    struct weft__message *message;
 
+    if (__builtin_expect(is_word(value), 1)) {
+        struct weft__here *here = weft__here();
+        struct weft__proc *client;
+
+        settle(proc, from);
+        client = answer_word(here, proc, from.bits, value);
+        if (__builtin_expect(client != NULL, 1)) {
+            weft__proc_make_ready(here, client);
+            return;
+        }
+    }
+    message = weft__call_prepare(proc, call, from, value, 0);
     settle(proc, from);
-    was = weft__enter(here);
-    client = answer(here, proc, call, from, value, size);
-    if (client != NULL)
-        weft__proc_make_ready(here, client);
-    weft__leave(here, was);
-    if (client == NULL)
-        post_alone(weft__call_prepare(proc, call, from, value, 0));
+    post_alone(message);
 }
 
 struct weft__proc *weft__call_answer_last(struct weft__proc *proc, struct weft__serving *serving, weft_term value)
 {
-    size_t size = answer_size("weft_reply", value);
     struct weft__here *here = weft__here();
     weft_ref from = serving->from;
     struct weft__message *message;
     struct weft__proc *client;
-    uint32_t was;
 
-    serving->from = weft_none;
-    was = weft__enter(here);
-    client = answer(here, proc, "weft_reply", from, value, size);
-    weft__leave(here, was);
-    if (__builtin_expect(client != NULL, 1))
-        return client;
+    if (__builtin_expect(is_word(value), 1)) {
+        serving->from = weft_none;
+        client = answer_word(here, proc, from.bits, value);
+        if (__builtin_expect(client != NULL, 1))
+            return client;
+    }
     message = weft__call_prepare(proc, "weft_reply", from, value, 0);
-    was = weft__enter(here);
-    client = post(here, message);
-    weft__leave(here, was);
-    return client;
+    serving->from = weft_none;
+    return post(here, message);
 }
 
 void weft__serving_defer(struct weft__proc *proc, struct weft__serving *serving)

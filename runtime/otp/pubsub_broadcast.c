@@ -174,7 +174,6 @@ static void let_run(struct weft__here *here, const struct woken *woken)
 static bool serve_seats(struct broadcast *broadcast, const struct weft__row *row, uint32_t n_used, uint32_t n)
 {
     struct weft__here *here = weft__here();
-    uint32_t was = weft__enter(here);
     struct weft__batch *batch = weft__batch_new(here->slot.cache, broadcast->payload, broadcast->message, n);
     struct woken woken;
 
@@ -184,7 +183,6 @@ static bool serve_seats(struct broadcast *broadcast, const struct weft__row *row
         let_run(here, &woken);
         weft__batch_close(batch);
     }
-    weft__leave(here, was);
     return batch != NULL;
 }
 

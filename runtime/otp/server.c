@@ -82,12 +82,9 @@ static bool take_timeout(struct weft__proc *proc, struct weft__server_more *more
         if (!atomic_load_explicit(&more->is_over, memory_order_acquire))
             return false;
     } else if (more->timeout_ns > 0) {
-        uint32_t was = weft__proc_enter_slot(proc);
-        struct weft__here *here = weft__here();
-
+        weft__proc_need_slot(proc);
         more->is_set = true;
-        weft__wheel_add(&here->slot.worker->wheel, &more->timer, more->timeout_ns);
-        weft__leave(here, was);
+        weft__wheel_add(&weft__here()->slot.worker->wheel, &more->timer, more->timeout_ns);
         return false;
     } else if (more->timeout_ns < 0) {
         return false;
@@ -365,19 +362,14 @@ static WEFT__GATE_PART enum weft__step handle_call(struct weft__proc *proc, stru
 static inline void let_client_go(struct weft__server *server)
 {
     struct weft__proc *client = server->held;
-    struct weft__here *here;
-    uint32_t was;
 
     if (client == NULL)
         return;
     server->held = NULL;
-    here = weft__here();
-    was = weft__enter(here);
     if (__builtin_expect(client->fiber.kind == WEFT__PROC_GUEST, 0))
-        weft__proc_make_ready(here, client);
+        weft__proc_make_ready(weft__here(), client);
     else
-        weft__fiber_ready_behind(here, &client->fiber);
-    weft__leave(here, was);
+        weft__fiber_ready_behind(weft__here(), &client->fiber);
 }
 
 static WEFT__GATE_PART enum weft__step handle_cast(struct weft__proc *proc, struct weft__server *server,
@@ -560,7 +552,7 @@ static WEFT__GATE_PART enum weft__step rest(struct weft__proc *proc, struct weft
     weft__region_trim(&proc->region);
     if (!weft__has_slot())
         let_client_go(server);
-    weft__proc_back_from_user(proc);
+    weft__proc_need_slot(proc);
     client = server->held;
     server->held = NULL;
     weft__proc_leave();
@@ -571,7 +563,6 @@ static WEFT__GATE_PART enum weft__step rest(struct weft__proc *proc, struct weft
     }
     server->held = client;
     weft__proc_enter(proc);
-    weft__proc_let_user();
     return WEFT__STEP_ON;
 }
 
@@ -605,7 +596,6 @@ WEFT__GATE static void server_run(struct weft__fiber *fiber)
     struct weft__server *server = weft__server_of(proc);
 
     weft__proc_enter(proc);
-    weft__proc_let_user(); /* until it parks or ends */
     do {
         switch (step(proc, server)) {
         case WEFT__STEP_ON:
@@ -618,7 +608,7 @@ WEFT__GATE static void server_run(struct weft__fiber *fiber)
         }
     } while (!weft__fiber_is_to_give_way(weft__here())); /* GS-62 */
     let_client_go(server);
-    weft__proc_back_from_user(proc);
+    weft__proc_need_slot(proc);
     weft__proc_leave();
     weft__fiber_ready(weft__runtime()->sched, fiber, WEFT__READY_LAST);
 }

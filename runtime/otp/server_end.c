@@ -85,9 +85,8 @@ WEFT__GATE void weft__server_stop(struct weft__proc *proc, struct weft__server *
     server->phase = WEFT__TERMINATING;
     server->reason = reason;
     if (server->callbacks->terminate != NULL) {
-        weft__proc_let_user();
         server->callbacks->terminate(server->state, reason);
-        weft__proc_back_from_user(proc);
+        weft__proc_need_slot(proc);
     }
     weft__server_finish(proc, server);
 }

@@ -24,7 +24,7 @@ _Noreturn void weft__proc_not_here(const char *call)
     weft__guest_exit(weft_tuple(WEFT_ATOM("badarg"), weft_str(text)));
 }
 
-struct weft__proc *weft__proc_need_parkable_slow(struct weft__here **here, const char *call)
+struct weft__proc *weft__proc_need_parkable_slow(const char *call)
 {
     struct weft__proc *proc = weft__proc_need(call);
 
@@ -32,12 +32,8 @@ struct weft__proc *weft__proc_need_parkable_slow(struct weft__here **here, const
         weft__proc_badarg(call, "called in a defer, where nothing may park");
     if (proc->flags & WEFT__IN_BLOCKING)
         weft__proc_badarg(call, "called inside weft_blocking, where nothing may park");
-    if (proc->fiber.kind != WEFT__PROC_GUEST) {
-        uint32_t was = weft__proc_enter_slot(proc);
-
-        weft__leave(weft__here(), was);
-    }
-    *here = weft__here();
+    if (proc->fiber.kind != WEFT__PROC_GUEST)
+        weft__proc_need_slot(proc);
     return proc;
 }
 

@@ -68,6 +68,5 @@ void weft__catch_throw(struct weft__proc *proc, weft_term reason)
      * one, the reason's too. */
     proc->region.scope = here->scope;
     here->reason = reason;
-    weft__proc_let_user(); /* whatever section it was in */
     _longjmp(here->at, 1);
 }

@@ -70,6 +70,7 @@ static struct {
     const void *allocators[2 * COUNT(allocator_names)]; /* the C library's, the program's */
     const void *libc;      /* where these objects are mapped */
     const void *loader;
+    const void *kernel;    /* what it lends to programs, or NULL */
     const void *allocator; /* an object of its own, or NULL */
 } known = {.once = PTHREAD_ONCE_INIT};
 
@@ -125,6 +126,7 @@ static void prepare(void)
     look_up(RTLD_DEFAULT, allocator_names, known.allocators + COUNT(allocator_names), COUNT(allocator_names));
     known.libc = object_of(dlsym(library, "abort"));
     known.loader = object_of((const void *)getauxval(AT_BASE));
+    known.kernel = object_of((const void *)getauxval(AT_SYSINFO_EHDR));
     program = object_of((const void *)getauxval(AT_ENTRY));
     allocator = object_of(dlsym(RTLD_DEFAULT, "malloc"));
     dlclose(library);
@@ -147,7 +149,13 @@ const char *weft__coroner_prepare(void)
 
 enum place { TOP, USER, GATE, OVER };
 
+struct frame {
+    const void *pc;          /* in the function, never behind it */
+    const void *begin;       /* the function's, or NULL */
+};
+
 struct walk {
+    void (*step)(struct walk *walk, const struct frame *frame);
     struct weft__autopsy *autopsy;
     uintptr_t high;          /* of the stack; callers are further up */
     uintptr_t before;        /* sp of the last frame */
@@ -159,11 +167,6 @@ struct walk {
     enum place place;
     const void *leaf;        /* TOP: the outermost of the C library's, where it begins */
     const void *leaf_pc;
-};
-
-struct frame {
-    const void *pc;          /* in the function, never behind it */
-    const void *begin;       /* the function's, or NULL */
 };
 
 static void decide(struct walk *walk, const char *why, const void *where)
@@ -218,11 +221,21 @@ static bool is_allocator(const struct walk *walk, const void *object)
     return object == known.allocator && (walk->autopsy->is_interrupt || !(WEFT__STACK_ASAN || WEFT__STACK_TSAN));
 }
 
+static void record(struct weft__autopsy *autopsy, const struct frame *frame)
+{
+    autopsy->n_all++;
+    if (autopsy->function == NULL)
+        autopsy->function = frame->begin;
+    if (autopsy->n_frames < WEFT__AUTOPSY_FRAMES)
+        autopsy->frames[autopsy->n_frames++] = frame->pc;
+}
+
 static void step(struct walk *walk, const struct frame *frame)
 {
     enum weft__code code = weft__code_of(frame->pc);
     const void *object;
 
+    record(walk->autopsy, frame);
     if (frame->begin == (const void *)weft__context_start) {
         if (walk->place != GATE)
             decide(walk, "inside weft", frame->pc);
@@ -251,13 +264,32 @@ static void step(struct walk *walk, const struct frame *frame)
         step_user(walk);
 }
 
-static void record(struct weft__autopsy *autopsy, const struct frame *frame)
+/* Code that weft itself may have called: no sign that a function of the user runs. */
+static bool is_shared(const struct frame *frame, const void *object)
 {
-    autopsy->n_all++;
-    if (autopsy->function == NULL)
-        autopsy->function = frame->begin;
-    if (autopsy->n_frames < WEFT__AUTOPSY_FRAMES)
-        autopsy->frames[autopsy->n_frames++] = frame->pc;
+    return object == known.libc || object == known.loader || object == known.kernel ||
+           object == known.allocator || is_among(frame->begin, known.allocators, COUNT(known.allocators));
+}
+
+/* The other question. TOP stands for code that weft may have called as well. */
+static void step_for_weft(struct walk *walk, const struct frame *frame)
+{
+    enum weft__code code = weft__code_of(frame->pc);
+    bool is_base = frame->begin == (const void *)weft__context_start;
+    const void *object;
+
+    if (code == WEFT__CODE_OTHER && !is_base) {
+        record(walk->autopsy, frame);
+        object = object_of(frame->pc);
+        if (object == NULL)
+            decide(walk, "there is code on the stack of which nothing is known", frame->pc);
+        walk->place = is_shared(frame, object) ? TOP : USER;
+        return;
+    }
+    if (walk->place == TOP || (code == WEFT__CODE_WEFT && !is_base))
+        decide(walk, "inside weft", frame->pc);
+    /* What weft__catch returns to may find itself on another thread anyway. */
+    walk->place = is_base || frame->begin == (const void *)(uintptr_t)weft__catch ? OVER : GATE;
 }
 
 static _Unwind_Reason_Code visit(struct _Unwind_Context *unwound, void *arg)
@@ -282,8 +314,7 @@ static _Unwind_Reason_Code visit(struct _Unwind_Context *unwound, void *arg)
     }
     walk->has_begun = true;
     walk->before = sp;
-    record(walk->autopsy, &frame);
-    step(walk, &frame);
+    walk->step(walk, &frame);
     return walk->place == OVER ? _URC_END_OF_STACK : _URC_NO_REASON;
 }
 
@@ -302,18 +333,30 @@ static bool undo_wild_call(ucontext_t *context, const struct weft__stack *stack)
     return true;
 }
 
+static struct walk begin_walk(struct weft__autopsy *autopsy, const struct weft__stack *stack,
+                              void (*look)(struct walk *walk, const struct frame *frame))
+{
+    autopsy->why = NULL;
+    autopsy->n_frames = autopsy->n_all = 0;
+    autopsy->function = NULL;
+    return (struct walk){.step = look, .autopsy = autopsy, .high = (uintptr_t)stack->low + stack->size};
+}
+
+static void unwind(struct walk *walk)
+{
+    _Unwind_Backtrace(visit, walk);
+    if (walk->place != OVER)
+        decide(walk, "the stack cannot be unwound", NULL);
+    if (known.problem != NULL)
+        decide(walk, known.problem, NULL);
+}
+
 void weft__coroner_look(struct weft__autopsy *autopsy, ucontext_t *context,
                         const struct weft__stack *stack)
 {
     uintptr_t pc = weft__registers_pc(context), sp = weft__registers_sp(context);
-    struct walk walk = {
-        .autopsy = autopsy,
-        .high = (uintptr_t)stack->low + stack->size,
-    };
+    struct walk walk = begin_walk(autopsy, stack, step);
 
-    autopsy->why = NULL;
-    autopsy->n_frames = autopsy->n_all = 0;
-    autopsy->function = NULL;
     if (undo_wild_call(context, stack)) {
         autopsy->frames[autopsy->n_frames++] = (const void *)pc;
         autopsy->n_all++;
@@ -321,10 +364,16 @@ void weft__coroner_look(struct weft__autopsy *autopsy, ucontext_t *context,
     }
     walk.first_pc = weft__registers_pc(context);
     walk.first_sp = weft__registers_sp(context);
-    _Unwind_Backtrace(visit, &walk);
+    unwind(&walk);
     weft__registers_restore(context, pc, sp);
-    if (walk.place != OVER)
-        decide(&walk, "the stack cannot be unwound", NULL);
-    if (known.problem != NULL)
-        decide(&walk, known.problem, NULL);
+}
+
+void weft__coroner_look_for_weft(struct weft__autopsy *autopsy, ucontext_t *context,
+                                 const struct weft__stack *stack)
+{
+    struct walk walk = begin_walk(autopsy, stack, step_for_weft);
+
+    walk.first_pc = weft__registers_pc(context);
+    walk.first_sp = weft__registers_sp(context);
+    unwind(&walk);
 }

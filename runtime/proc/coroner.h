@@ -41,7 +41,7 @@ struct weft__autopsy {
     const void *address;      /* si_addr, of the kernel's faults */
     const void *pc, *sp;
     bool is_overflow;         /* the stack's guard was hit */
-    bool is_interrupt;        /* no fault: somebody wants to end it */
+    bool is_interrupt;        /* no fault: somebody wants to end it, or its slot */
     bool is_caught;           /* a catch is open (proc/catch.h): what called it goes on */
     /* The stack, innermost first: pc, then in each caller the last byte of its
      * call. */
@@ -62,5 +62,12 @@ const char *weft__coroner_prepare(void);
  * stack may fault in here: the handler then goes on elsewhere. */
 void weft__coroner_look(struct weft__autopsy *autopsy, ucontext_t *context,
                         const struct weft__stack *stack);
+
+/* The same, with another question: is weft itself under way on this stack? Only its
+ * gates may be, and what they call must be code of the program or of a library that
+ * is its own: a gate may as well be in memcpy. What is cut short does not matter, as
+ * it goes on; so the rules above do not hold. The frames are those of the program. */
+void weft__coroner_look_for_weft(struct weft__autopsy *autopsy, ucontext_t *context,
+                                 const struct weft__stack *stack);
 
 #endif

@@ -30,8 +30,10 @@
 #include "proc/catch.h"
 #include "proc/coroner.h"
 #include "proc/fault_report.h"
+#include "proc/hog_report.h"
 #include "proc/proc.h"
 #include "proc/registers.h"
+#include "proc/restart.h"
 #include "proc/runtime.h"
 #include "sched/sched.h"
 #include "weft/error.h"
@@ -59,6 +61,7 @@ struct fault_thread {
     sigjmp_buf *recover;     /* a look is under way; by the thread's handlers alone */
     struct weft__autopsy fault;     /* read by end_faulted */
     struct weft__autopsy interrupt; /* one of these may come before it has */
+    struct timespec left;    /* of the time that a call the thread is in is to wait */
 };
 
 /* The program's, as dispositions are. */
@@ -149,7 +152,6 @@ static void runs_long(struct weft__carrier *carrier, struct weft__fiber *fiber)
         weft__fault_interrupt(carrier, proc);
 }
 
-const struct weft__sched_hooks weft__fault_hooks = {thread_begins, thread_ends, runs_long};
 
 /* -- the end ------------------------------------------------------------------------ */
 
@@ -244,13 +246,20 @@ static bool is_over_the_limit(void)
 
 __attribute__((noinline))
 static void look(struct fault_thread *thread, struct weft__autopsy *autopsy, ucontext_t *context,
-                 const struct weft__stack *stack)
+                 const struct weft__stack *stack,
+                 void (*question)(struct weft__autopsy *, ucontext_t *, const struct weft__stack *))
 {
     sigjmp_buf recover;
 
+    /* A race detector may put a signal off, and have it handled on the stack that it
+     * should have interrupted: the context is an old one. */
+    if (weft__stack_holds(stack, __builtin_frame_address(0))) {
+        autopsy->why = "the signal came late";
+        return;
+    }
     if (sigsetjmp(recover, 0) == 0) {
         thread->recover = &recover;
-        weft__coroner_look(autopsy, context, stack);
+        question(autopsy, context, stack);
     } else {
         /* The context may be as the look left it: pc and sp are noted. */
         weft__registers_restore(context, (uintptr_t)autopsy->pc, (uintptr_t)autopsy->sp);
@@ -279,18 +288,18 @@ static void begin_autopsy(struct weft__autopsy *autopsy, int signo, const siginf
 static bool contain(struct fault_thread *thread, struct weft__here *here, struct weft__proc *proc,
                     int signo, const siginfo_t *info, ucontext_t *context)
 {
-    struct weft__autopsy *autopsy = signo == WEFT__INTERRUPT ? &thread->interrupt : &thread->fault;
+    struct weft__autopsy *autopsy = &thread->fault;
 
     begin_autopsy(autopsy, signo, info, context, here->stack);
-    autopsy->is_caught = !autopsy->is_interrupt && weft__catch_is_open(proc);
-    look(thread, autopsy, context, here->stack);
+    autopsy->is_caught = weft__catch_is_open(proc);
+    look(thread, autopsy, context, here->stack, weft__coroner_look);
     if (autopsy->why == NULL && proc->flags >= WEFT__FOREIGN_ONE)
         autopsy->why = "it holds a foreign lock (weft_foreign_enter), which would stay locked";
-    if (autopsy->why == NULL && !autopsy->is_interrupt && is_over_the_limit())
+    if (autopsy->why == NULL && is_over_the_limit())
         autopsy->why = "more faults came within a second than .max_faults_per_second allows";
     if (autopsy->why != NULL)
         return false;
-    if (go_on_with(context, here->stack, autopsy->is_interrupt ? end_killed : end_faulted, thread))
+    if (go_on_with(context, here->stack, end_faulted, thread))
         return true;
     autopsy->why = "the stack has overflowed twice";
     return false;
@@ -362,13 +371,18 @@ static void on_fault(int signo, siginfo_t *info, void *context)
     errno = errno_before;
 }
 
-/* Is the process that runs here to end? */
+static bool is_killed(const struct weft__proc *proc)
+{
+    /* Relaxed: whoever kills it tells the watchdog, which interrupts again. */
+    return (atomic_load_explicit(&proc->state, memory_order_relaxed) & WEFT__KILLED) != 0;
+}
+
+/* Is it this life of it that is to end, and does not do so already? */
 static bool is_wanted(const struct weft__proc *proc)
 {
     uint64_t state = atomic_load_explicit(&proc->state, memory_order_relaxed);
 
-    return (state & WEFT__KILLED) != 0 && (proc->flags & WEFT__ENDS) == 0 &&
-           weft__state_serial(state) == weft__pid_serial(proc->pid);
+    return (proc->flags & WEFT__ENDS) == 0 && weft__state_serial(state) == weft__pid_serial(proc->pid);
 }
 
 /* By how much this interrupt is late, if it is the timer's; which is not set
@@ -423,7 +437,7 @@ static struct {
 #define ANSWER_NS (20 * WEFT__NS_PER_MS) /* a thread that has a core answers sooner */
 #define ANSWER_LOOK_NS 20000
 
-static void answer(struct fault_thread *thread, struct weft__here *here, const siginfo_t *info, ucontext_t *context)
+static void answer_question(struct fault_thread *thread, struct weft__here *here, const siginfo_t *info, ucontext_t *context)
 {
     int asked = ASKED;
 
@@ -433,9 +447,11 @@ static void answer(struct fault_thread *thread, struct weft__here *here, const s
     question.is_there = thread != NULL && thread->recover == NULL && process_here(here) == question.proc;
     if (question.is_there) {
         begin_autopsy(&question.autopsy, WEFT__INTERRUPT, info, context, here->stack);
-        look(thread, &question.autopsy, context, here->stack);
+        look(thread, &question.autopsy, context, here->stack, weft__coroner_look);
     }
     atomic_store_explicit(&question.state, ANSWERED, memory_order_release);
+    if (thread != NULL)
+        weft__restart(context, &(struct weft__waits_in){.number = -1}, 0, &thread->left);
 }
 
 static void interrupt_thread(pid_t tid, const void *why)
@@ -487,6 +503,72 @@ bool weft__fault_look_at(pid_t tid, const struct weft__proc *proc, struct weft__
 
 /* -- interrupts -------------------------------------------------------------------------------- */
 
+/* The process here was killed: end it, if it may be ended where it is. true: it does. */
+static bool end_here(struct fault_thread *thread, struct weft__here *here, struct weft__proc *proc,
+                     const siginfo_t *info, ucontext_t *context, int64_t late_ns)
+{
+    struct weft__autopsy *autopsy = &thread->interrupt;
+
+    begin_autopsy(autopsy, WEFT__INTERRUPT, info, context, here->stack);
+    look(thread, autopsy, context, here->stack, weft__coroner_look);
+    /* Nothing of it is looked at before, but its state: on its way from one process
+     * to the next the thread has here->proc of one that may run elsewhere by now.
+     * Such a way is inside weft. */
+    if (autopsy->why == NULL) {
+        if (!is_wanted(proc))
+            return false;
+        if (proc->flags < WEFT__FOREIGN_ONE && go_on_with(context, here->stack, end_killed, thread))
+            return true;
+    }
+    try_again(thread, late_ns);
+    return false;
+}
+
+/* Is the thread's slot asked for (sched/hog.h)? It gives it where no function of weft
+ * could miss it, and goes on. */
+static void answer(struct fault_thread *thread, struct weft__here *here, struct weft__proc *proc,
+                   const siginfo_t *info, ucontext_t *context, struct weft__waits_in *in, int64_t *waited_ns)
+{
+    struct weft__autopsy *autopsy = &thread->interrupt;
+    struct weft__ask *ask = weft__hog_claim(here);
+
+    if (ask == NULL)
+        return;
+    *in = ask->waits_in;
+    *waited_ns = ask->waited_ns;
+    if (proc != NULL) {
+        begin_autopsy(autopsy, WEFT__INTERRUPT, info, context, here->stack);
+        look(thread, autopsy, context, here->stack, weft__coroner_look_for_weft);
+    }
+    if (proc != NULL && autopsy->why == NULL) {
+        weft__hog_note(&ask->hog, proc, autopsy->frames, autopsy->n_frames);
+        weft__hog_give(here, ask);
+    } else {
+        weft__hog_refuse(ask);
+    }
+}
+
+/* Interrupts of the timer are for whoever was killed, others for this one; NULL: it is
+ * an ask. */
+static void interrupted(struct fault_thread *thread, struct weft__here *here, const struct weft__proc *meant,
+                        bool is_timer, const siginfo_t *info, ucontext_t *context)
+{
+    struct weft__proc *proc = thread->recover == NULL ? process_here(here) : NULL;
+    int64_t late_ns = lateness(thread, is_timer), waited_ns = 0;
+    struct weft__waits_in in = {.number = -1};
+
+    if (proc != NULL && (is_timer || meant == proc) && is_killed(proc)) {
+        if (!is_timer)
+            thread->n_retries = 0;
+        if (end_here(thread, here, proc, info, context, late_ns))
+            return;
+    }
+    /* Also where it is none, as one interrupt swallows the other. */
+    answer(thread, here, proc, info, context, &in, &waited_ns);
+    if (meant == NULL || in.number >= 0)
+        weft__restart(context, &in, waited_ns, &thread->left);
+}
+
 static void on_interrupt(int signo, siginfo_t *info, void *context)
 {
     int errno_before = errno;
@@ -494,32 +576,36 @@ static void on_interrupt(int signo, siginfo_t *info, void *context)
     struct fault_thread *thread = here->carrier != NULL
                                       ? atomic_load_explicit(&here->carrier->faults, memory_order_acquire)
                                       : NULL;
-    struct weft__proc *proc = thread != NULL && thread->recover == NULL ? process_here(here) : NULL;
-
-    bool is_question = info->si_code == SI_QUEUE && info->si_pid == getpid() && info->si_value.sival_ptr == &question;
     bool is_timer = info->si_code == SI_TIMER && thread != NULL && info->si_value.sival_ptr == thread;
-    int64_t late_ns = thread != NULL && !is_question ? lateness(thread, is_timer) : 0;
 
-    if (is_question) {
-        answer(thread, here, info, context);
-    } else if (!is_timer && (info->si_code != SI_QUEUE || info->si_pid != getpid())) {
+    if (!is_timer && (info->si_code != SI_QUEUE || info->si_pid != getpid()))
         hand_on(signo, info, context);
-    } else if (proc != NULL && is_wanted(proc) && (is_timer || info->si_value.sival_ptr == proc)) {
-        if (!is_timer)
-            thread->n_retries = 0;
-        if (!contain(thread, here, proc, signo, info, context))
-            try_again(thread, late_ns);
-    }
+    else if (!is_timer && info->si_value.sival_ptr == &question)
+        answer_question(thread, here, info, context);
+    else if (thread != NULL)
+        interrupted(thread, here, info->si_value.sival_ptr, is_timer, info, context);
     errno = errno_before;
 }
 
-void weft__fault_interrupt(struct weft__carrier *carrier, struct weft__proc *proc)
+static void interrupt(struct weft__carrier *carrier, const void *why)
 {
     struct fault_thread *thread = atomic_load_explicit(&carrier->faults, memory_order_acquire);
 
     if (thread != NULL)
-        interrupt_thread(thread->tid, proc);
+        interrupt_thread(thread->tid, why);
 }
+
+void weft__fault_interrupt(struct weft__carrier *carrier, struct weft__proc *proc)
+{
+    interrupt(carrier, proc);
+}
+
+static void ask(struct weft__carrier *carrier)
+{
+    interrupt(carrier, NULL);
+}
+
+const struct weft__sched_hooks weft__fault_hooks = {thread_begins, thread_ends, runs_long, ask};
 
 /* -- install and restore ------------------------------------------------------------------------ */
 

@@ -2,28 +2,44 @@
 #include "proc/hog_report.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/clock.h"
-#include "proc/proc.h"
 #include "base/symbol.h"
+#include "proc/proc.h"
+#include "proc/runtime.h"
 #include "weft/log.h"
 
 #define REPORTS_NS (5 * WEFT__NS_PER_S) /* at most one in so long */
 
-/* The process is there, and neither ends nor begins meanwhile, or what is read
- * is not used (sched/hog.c): race detectors cannot know. */
-#if defined(__SANITIZE_THREAD__) || defined(__clang__)
-__attribute__((no_sanitize("thread")))
-#endif
-void weft__hog_note(struct weft__hog *hog)
+void weft__hog_note(struct weft__hog *hog, const struct weft__proc *proc, const void *const *frames,
+                    uint32_t n_frames)
 {
-    const struct weft__proc *proc = (const struct weft__proc *)(const void *)hog->fiber;
-
-    if (proc == NULL)
-        return;
     hog->who = proc->pid.bits;
-    hog->code = proc->fiber.kind == WEFT__PROC_HANDLER ? (uint64_t)(uintptr_t)proc->entry.handler
-                                                       : (uint64_t)(uintptr_t)proc->entry.fn;
+    hog->n_frames = n_frames < WEFT__HOG_FRAMES ? n_frames : WEFT__HOG_FRAMES;
+    memcpy(hog->frames, frames, hog->n_frames * sizeof *frames);
+}
+
+/* Whose slot stayed may have ended by now: whoever lives there. */
+static weft_pid pid_of(const struct weft__hog *hog)
+{
+    struct weft__proc *proc = (struct weft__proc *)(void *)hog->fiber;
+
+    if (hog->who != 0)
+        return weft__term(hog->who);
+    return weft__pid_make(weft__table_slot(&weft__runtime()->table, proc),
+                          weft__state_serial(atomic_load_explicit(&proc->state, memory_order_relaxed)));
+}
+
+/* "; it is in read < fill < parse_file" */
+static void write_stack(char *text, size_t size, const struct weft__hog *hog)
+{
+    size_t at = 0;
+
+    for (uint32_t i = 0; i < hog->n_frames && at + 8 < size; i++) {
+        at += (size_t)snprintf(text + at, size - at, "%s", i == 0 ? "; it is in " : " < ");
+        at += weft__symbol_name(text + at, size - at, hog->frames[i]);
+    }
 }
 
 void weft__hog_tell(const struct weft__hog *hog)
@@ -31,26 +47,23 @@ void weft__hog_tell(const struct weft__hog *hog)
     /* By the watchdog alone. */
     static int64_t next_ns;
     static unsigned n_left_out;
-    char pid[32] = "a process", function[128] = "", where[128] = "", others[48] = "";
+    char pid[32] = "", stack[512] = "", others[48] = "";
     int64_t now_ns = weft__clock_ns();
 
+    if (weft__runtime() == NULL)
+        return; /* it stops */
     if (now_ns < next_ns) {
         n_left_out++;
         return;
     }
     next_ns = now_ns + REPORTS_NS;
-    if (hog->who != 0)
-        weft_inspect_to(pid, sizeof pid, weft__term(hog->who));
-    if (hog->code != 0)
-        weft__symbol_name(function, sizeof function, (const void *)(uintptr_t)hog->code);
-    if (hog->pc != 0)
-        weft__symbol_name(where, sizeof where, (const void *)(uintptr_t)hog->pc);
+    weft_inspect_to(pid, sizeof pid, pid_of(hog));
+    write_stack(stack, sizeof stack, hog);
     if (n_left_out > 0)
         snprintf(others, sizeof others, " (and %u others before)", n_left_out);
     n_left_out = 0;
-    weft_log_warning("%s%s%s has %s for %lld ms without a call that may park%s%s; %s%s%s", pid,
-                     function[0] != 0 ? " in " : "", function, hog->is_off_cpu ? "blocked its thread" : "run",
-                     (long long)(hog->age_ns / WEFT__NS_PER_MS), where[0] != 0 ? ", now in " : "", where,
+    weft_log_warning("%s has %s for %lld ms without a call that may park; %s%s%s%s", pid,
+                     hog->is_off_cpu ? "blocked its thread" : "run", (long long)((now_ns - hog->since_ns) / WEFT__NS_PER_MS),
                      hog->kept == NULL ? "other processes go on elsewhere" : "others wait for it, since ",
-                     hog->kept == NULL ? "" : hog->kept, others);
+                     hog->kept == NULL ? "" : hog->kept, stack, others);
 }

@@ -4,8 +4,11 @@
 
 #include "sched/hog.h"
 
-/* Fill who and code. The fiber's thread must not have entered weft since. */
-void weft__hog_note(struct weft__hog *hog);
+struct weft__proc;
+
+/* Fill in who it is, and its stack. By its thread, in the handler. */
+void weft__hog_note(struct weft__hog *hog, const struct weft__proc *proc, const void *const *frames,
+                    uint32_t n_frames);
 
 /* One line in the log, now and then. By the watchdog. */
 void weft__hog_tell(const struct weft__hog *hog);

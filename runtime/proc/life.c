@@ -93,7 +93,7 @@ static void clean(struct weft__proc *proc)
         weft__extra_free(proc);
 }
 
-/* Its memory goes, its slot is free under the next serial. In a section. */
+/* Its memory goes, its slot is free under the next serial. */
 static void give_back(struct weft__runtime *runtime, struct weft__proc *proc)
 {
     uint64_t free_state = (weft__pid_serial(proc->pid) + 1) << WEFT__SERIAL_SHIFT | WEFT__FREE;
@@ -117,9 +117,8 @@ static void unwatch(struct weft__proc *proc)
 
 static void tell_report(struct weft__proc *proc, weft_term reason)
 {
-    weft__proc_let_user(); /* the program's log handler */
-    proc->report(proc, reason);
-    weft__proc_back_from_user(proc);
+    proc->report(proc, reason); /* the program's log handler */
+    weft__proc_need_slot(proc);
 }
 
 WEFT__GATE void weft__life_end(struct weft__proc *proc, weft_term reason)
@@ -128,7 +127,7 @@ WEFT__GATE void weft__life_end(struct weft__proc *proc, weft_term reason)
     uint64_t serial = weft__pid_serial(proc->pid);
     bool is_quiet;
 
-    weft__proc_enter_slot(proc); /* and never out again, but for what users wrote */
+    weft__proc_need_slot(proc);
     proc->reason = reason;
     proc->flags |= WEFT__ENDS;
     if (proc->wait != NULL)
@@ -193,9 +192,8 @@ WEFT__GATE static void run_function(struct weft__fiber *fiber)
         weft__proc_leave();
         return;
     }
-    weft__proc_let_user();
     result = proc->entry.fn(proc->arg);
-    weft__proc_back_from_user(proc);
+    weft__proc_need_slot(proc);
     if (proc->flags & WEFT__IS_TASK) {
         proc->flags |= WEFT__RETURNED;
         weft__life_end(proc, result);
@@ -215,9 +213,8 @@ WEFT__GATE static bool handle(struct weft__proc *proc, struct weft__message *mes
     weft__scope_enter(&scope, &proc->region);
     weft__region_adopt(&proc->region, &message->block);
     proc->arg = message->root; /* for reports */
-    weft__proc_let_user();
     goes_on = proc->entry.handler(proc->state_of_handler, message->root);
-    weft__proc_back_from_user(proc);
+    weft__proc_need_slot(proc);
     weft__scope_leave(&scope);
     return goes_on;
 }
@@ -286,7 +283,7 @@ _Noreturn void weft__proc_exit(struct weft__proc *proc, weft_term reason)
         weft__proc_enter(proc);
     }
     weft__catch_throw(proc, reason);
-    weft__proc_enter_slot(proc); /* and never out again: from here on it is the scheduler's */
+    weft__proc_need_slot(proc);
     if (proc->flags & WEFT__ENDS) {
         /* In a defer: that one is over, the others and the end go on. */
         proc->flags &= ~(uint32_t)WEFT__LEFT;
@@ -499,7 +496,7 @@ static void unmake(struct weft__runtime *runtime, struct weft__proc *parent, str
     give_back(runtime, child);
 }
 
-/* In a section, whose worker it is. */
+/* worker: the calling thread's, or NULL. */
 static weft_pid spawn_inside(struct weft__worker *worker, struct weft__proc *parent,
                              const struct weft__spawn *spawn, int *code)
 {
@@ -535,10 +532,5 @@ static weft_pid spawn_inside(struct weft__worker *worker, struct weft__proc *par
 
 weft_pid weft__proc_spawn(struct weft__proc *parent, const struct weft__spawn *spawn, int *code)
 {
-    struct weft__here *here = weft__here();
-    uint32_t was = weft__enter(here);
-    weft_pid pid = spawn_inside(here->slot.worker, parent, spawn, code);
-
-    weft__leave(here, was);
-    return pid;
+    return spawn_inside(weft__here()->slot.worker, parent, spawn, code);
 }

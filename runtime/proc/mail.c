@@ -151,7 +151,7 @@ static __attribute__((noinline)) struct weft__message *message_of_memory(struct 
 }
 
 /* A live process, a pid that is not this slot's next life, a message that can
- * be sent: what nearly every send is. false: nothing was done. In a section. */
+ * be sent: what nearly every send is. false: nothing was done. */
 static inline bool send_quick(struct weft__here *here, weft_pid to, weft_term term)
 {
     struct weft__message *message;
@@ -202,12 +202,7 @@ static __attribute__((noinline)) void send_or_exit(weft_term to, weft_term messa
 
 void weft_send(weft_term to, weft_term message)
 {
-    struct weft__here *here = weft__here();
-    uint32_t was = weft__enter(here);
-    bool is_sent = send_quick(here, to, message);
-
-    weft__leave(here, was);
-    if (__builtin_expect(!is_sent, 0))
+    if (__builtin_expect(!send_quick(weft__here(), to, message), 0))
         send_or_exit(to, message);
 }
 
@@ -238,14 +233,10 @@ static inline weft_term keep_for_scope(struct weft__here *here, struct weft__pro
 {
     weft_term root = message->root;
 
-    if (weft__is_memory(root)) {
+    if (weft__is_memory(root))
         weft__region_adopt(&proc->region, &message->block);
-    } else {
-        uint32_t was = weft__enter(here);
-
+    else
         weft__message_free_to(here->slot.cache, message);
-        weft__leave(here, was);
-    }
     return root;
 }
 

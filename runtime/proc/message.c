@@ -9,12 +9,7 @@
 
 static struct weft__message *message_make(enum weft__message_kind kind, size_t size)
 {
-    struct weft__here *here = weft__here();
-    uint32_t was = weft__enter(here);
-    struct weft__message *message = weft__message_alloc(here->slot.cache, kind, size);
-
-    weft__leave(here, was);
-    return message;
+    return weft__message_alloc(weft__here()->slot.cache, kind, size);
 }
 
 struct weft__message *weft__message_new(enum weft__message_kind kind, weft_term term,

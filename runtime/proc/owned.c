@@ -112,9 +112,8 @@ WEFT__GATE void weft__owned_run_defers(struct weft__proc *proc)
         void *arg = *arg_of(owned);
 
         owned_free(list, owned); /* first: it runs once, even if it exits */
-        weft__proc_let_user();
         run(arg);
-        weft__proc_back_from_user(proc);
+        weft__proc_need_slot(proc);
     }
 }
 

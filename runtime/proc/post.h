@@ -13,7 +13,7 @@
 #include "proc/proc.h"
 #include "proc/runtime.h"
 
-/* A process that waited or was parked is the caller's: let it run. In a section. */
+/* A process that waited or was parked is the caller's: let it run. */
 static inline void weft__proc_make_ready(struct weft__here *here, struct weft__proc *proc)
 {
     if (__builtin_expect(proc->fiber.kind == WEFT__PROC_GUEST, 0))
@@ -86,7 +86,7 @@ static inline void weft__message_leave_hint(struct weft__here *here, struct weft
 
 /* Give the message to the process. Where it is gone, or another lives there now, the
  * message is dropped at some time. is_plain: its kind is WEFT__MESSAGE. true: the process
- * waited for mail, and is the caller's to make ready. In a section. */
+ * waited for mail, and is the caller's to make ready. */
 static inline bool weft__message_give(struct weft__here *here, struct weft__proc *to, weft_pid pid,
                                       struct weft__message *message, bool is_plain)
 {

@@ -244,7 +244,7 @@ weft_pid weft__proc_spawn(struct weft__proc *parent, const struct weft__spawn *s
 
 struct weft__proc *weft__proc_here_slow(void);
 _Noreturn void weft__proc_not_here(const char *call);
-struct weft__proc *weft__proc_need_parkable_slow(struct weft__here **here, const char *call);
+struct weft__proc *weft__proc_need_parkable_slow(const char *call);
 
 /* The calling process; a foreign thread becomes a guest. NULL: no runtime.
  * _on: the thread's struct is at hand. */
@@ -272,17 +272,19 @@ static inline struct weft__proc *weft__proc_need(const char *call)
 }
 
 /* The same for a call that may park: not inside weft_blocking, not in a defer. A
- * process whose slot was taken queues itself, and has one when this returns, on
+ * process that gave its slot away queues itself, and has one when this returns, on
  * another thread: *here is that one's. */
 static inline struct weft__proc *weft__proc_need_parkable_on(struct weft__here **here, const char *call)
 {
     struct weft__proc *proc = (*here)->proc;
 
-    /* Relaxed: a hint, looked at again where the process parks. */
-    if (__builtin_expect((*here)->carrier == NULL || proc == NULL ||
-                             (proc->flags & (WEFT__IN_BLOCKING | WEFT__ENDS)) != 0 ||
-                             atomic_load_explicit(&(*here)->hold, memory_order_relaxed) > WEFT__HOLDS_SLOT, 0))
-        return weft__proc_need_parkable_slow(here, call);
+    if (__builtin_expect((*here)->slot.worker == NULL || proc == NULL ||
+                             (proc->flags & (WEFT__IN_BLOCKING | WEFT__ENDS)) != 0, 0)) {
+        proc = weft__proc_need_parkable_slow(call);
+        /* Not there: its address would be known elsewhere, and a caller could make
+         * no tail call; each frame more costs a mispredicted return, 11 ns. */
+        *here = weft__here();
+    }
     return proc;
 }
 static inline struct weft__proc *weft__proc_need_parkable(const char *call)
@@ -360,18 +362,9 @@ static inline void weft__proc_enter_on(struct weft__here *here, struct weft__pro
 /* This thread runs that process now; it runs none. */
 void weft__proc_enter(struct weft__proc *proc);
 void weft__proc_leave(void);
-/* Begin a section (base/here.h) that has a worker: a process whose worker was
- * taken away queues itself, and goes on when it has another. May switch. */
-uint32_t weft__proc_enter_slot(struct weft__proc *proc);
-/* Around what users wrote, called from the scheduler's long section. */
-static inline void weft__proc_let_user(void)
-{
-    weft__leave(weft__here(), 0);
-}
-static inline void weft__proc_back_from_user(struct weft__proc *proc)
-{
-    weft__proc_enter_slot(proc);
-}
+/* Have a worker: a process that gave its own away, in code of users, queues itself,
+ * and goes on when it has another. May switch. */
+void weft__proc_need_slot(struct weft__proc *proc);
 /* A fatal signal is on its way that nothing can hold up: is_alive says no. */
 void weft__proc_mark_killed(struct weft__proc *proc, weft_pid pid);
 /* It is told that the program ends. */

@@ -5,6 +5,7 @@
 #ifndef WEFT_PROC_REGISTERS_H
 #define WEFT_PROC_REGISTERS_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -67,6 +68,55 @@ static inline void weft__registers_restore(ucontext_t *context, uintptr_t pc, ui
 {
     context->uc_mcontext.gregs[REG_RIP] = (greg_t)pc;
     context->uc_mcontext.gregs[REG_RSP] = (greg_t)sp;
+}
+
+/* Of a system call that a signal cut short. The arguments are there as they were,
+ * from this one on. */
+#define WEFT__FIRST_KEPT 0
+#define WEFT__CODE_BEFORE 32 /* bytes before pc that are looked at below */
+
+/* Has the code come back from such a call just now, with EINTR? */
+static inline bool weft__registers_is_cut_short(const ucontext_t *context)
+{
+    const uint8_t *pc = (const uint8_t *)weft__registers_pc(context);
+
+    return context->uc_mcontext.gregs[REG_RAX] == -EINTR && pc[-2] == 0x0f && pc[-1] == 0x05; /* syscall */
+}
+
+static inline int weft__registers_of_argument(int n)
+{
+    static const uint8_t index[] = {REG_RDI, REG_RSI, REG_RDX, REG_R10, REG_R8, REG_R9};
+
+    return index[n];
+}
+
+static inline uint64_t weft__registers_argument(const ucontext_t *context, int n)
+{
+    return (uint64_t)context->uc_mcontext.gregs[weft__registers_of_argument(n)];
+}
+
+static inline void weft__registers_set_argument(ucontext_t *context, int n, uint64_t value)
+{
+    context->uc_mcontext.gregs[weft__registers_of_argument(n)] = (greg_t)value;
+}
+
+/* Its number, where result and number share a register: what the code before the
+ * call moves there (mov $number, %eax), the n-th such bytes backwards; -1: no more. */
+static inline long weft__registers_guess_call(const ucontext_t *context, int n)
+{
+    const uint8_t *at = (const uint8_t *)weft__registers_pc(context) - 2;
+
+    for (int back = 5; back <= WEFT__CODE_BEFORE - 2; back++)
+        if (at[-back] == 0xb8 && at[3 - back] == 0 && at[4 - back] == 0 && n-- == 0)
+            return at[1 - back] | at[2 - back] << 8;
+    return -1;
+}
+
+/* Go on with the call, from the beginning. */
+static inline void weft__registers_call_again(ucontext_t *context, long number)
+{
+    context->uc_mcontext.gregs[REG_RAX] = number;
+    context->uc_mcontext.gregs[REG_RIP] -= 2;
 }
 
 /* As when a thread begins. */
@@ -139,6 +189,36 @@ static inline void weft__registers_restore(ucontext_t *context, uintptr_t pc, ui
 {
     context->uc_mcontext.pc = pc;
     context->uc_mcontext.sp = sp;
+}
+
+#define WEFT__FIRST_KEPT 1
+#define WEFT__CODE_BEFORE 4
+
+static inline bool weft__registers_is_cut_short(const ucontext_t *context)
+{
+    return (int64_t)context->uc_mcontext.regs[0] == -EINTR &&
+           ((const uint32_t *)weft__registers_pc(context))[-1] == 0xd4000001; /* svc #0 */
+}
+
+static inline uint64_t weft__registers_argument(const ucontext_t *context, int n)
+{
+    return context->uc_mcontext.regs[n];
+}
+
+static inline void weft__registers_set_argument(ucontext_t *context, int n, uint64_t value)
+{
+    context->uc_mcontext.regs[n] = value;
+}
+
+static inline long weft__registers_guess_call(const ucontext_t *context, int n)
+{
+    return n == 0 ? (long)context->uc_mcontext.regs[8] : -1;
+}
+
+static inline void weft__registers_call_again(ucontext_t *context, long number)
+{
+    context->uc_mcontext.regs[8] = (uint64_t)number;
+    context->uc_mcontext.pc -= 4;
 }
 
 static inline void weft__registers_reset_float(void)

@@ -87,7 +87,7 @@ static void in_fork_child(void)
     /* The thread that forked may be a worker's: it is nobody's here. */
     here->slot.worker = NULL;
     here->slot.cache = NULL;
-    atomic_store_explicit(&here->hold, WEFT__HOLDS_NONE, memory_order_relaxed);
+    here->is_hog = false;
     if (here->carrier != NULL) /* which takes no signals, but the child has no other thread */
         pthread_sigmask(SIG_SETMASK, &mask_at_start, NULL);
     here->proc = NULL;
@@ -175,10 +175,11 @@ static int start(const struct weft_runtime_options *options)
 {
     const char *problem = options->contain_faults ? weft__coroner_prepare() : NULL;
     struct weft__sched_options sched = {
-        .n_workers = options->workers, .max_blocking = options->max_blocking, .max_hogs = options->max_hogs,
+        .n_workers = options->workers, .max_blocking = options->max_blocking, 
+        .max_hogs = options->contain_faults && problem == NULL ? options->max_hogs : 0,
         .seed = options->seed != 0 ? options->seed : (uint64_t)weft__clock_ns() ^ (uint64_t)getpid() << 32,
         .max_cached_stacks = (uint32_t)options->max_cached_stacks, .bind = options->bind, .warn = warn,
-        .hooks = &weft__fault_hooks, .note_hog = weft__hog_note, .on_hog = weft__hog_tell};
+        .hooks = &weft__fault_hooks, .on_hog = weft__hog_tell};
     struct weft__runtime *runtime = calloc(1, sizeof *runtime);
     int code = WEFT_ENOMEM;
 

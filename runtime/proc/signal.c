@@ -115,7 +115,7 @@ static void task_end(struct weft__proc *proc)
 }
 
 /* A result that is no memory, an owner that is there: how nearly every task ends.
- * false: nothing was done. In a section. */
+ * false: nothing was done. */
 static bool task_end_quick(struct weft__here *here, struct weft__proc *proc)
 {
     weft_pid to = weft__task_owner(proc);
@@ -138,12 +138,7 @@ static bool task_end_quick(struct weft__here *here, struct weft__proc *proc)
 
 void weft__signal_task_end(struct weft__proc *proc)
 {
-    struct weft__here *here = weft__here();
-    uint32_t was = weft__enter(here);
-    bool is_told = task_end_quick(here, proc);
-
-    weft__leave(here, was);
-    if (__builtin_expect(!is_told, 0))
+    if (__builtin_expect(!task_end_quick(weft__here(), proc), 0))
         task_end(proc);
 }
 

@@ -43,13 +43,8 @@ static bool set_event(struct weft__proc *proc, uint64_t serial, uint64_t event)
         /* Seq_cst: (1), and against the park's exchange of the same word. */
     } while (!atomic_compare_exchange_weak_explicit(&proc->state, &state, next,
                                                     memory_order_seq_cst, memory_order_seq_cst));
-    if ((state & WEFT__STATE_MASK) == WEFT__PARKED || take_waiting(proc)) {
-        struct weft__here *here = weft__here();
-        uint32_t was = weft__enter(here);
-
-        weft__proc_make_ready(here, proc);
-        weft__leave(here, was);
-    }
+    if ((state & WEFT__STATE_MASK) == WEFT__PARKED || take_waiting(proc))
+        weft__proc_make_ready(weft__here(), proc);
     return true;
 }
 
@@ -103,11 +98,7 @@ bool weft__message_send(struct weft__proc *to, weft_pid pid, struct weft__messag
     bool is_urgent = kind == WEFT__SIGNAL_EXIT || kind == WEFT__SIGNAL_INFO ||
                      (kind == WEFT__SIGNAL_TASK_END && !(message->block.flags & WEFT__HAS_VALUE));
 
-    struct weft__here *here = weft__here();
-    uint32_t was = weft__enter(here);
-
-    weft__message_post(here, to, pid, message, kind == WEFT__MESSAGE);
-    weft__leave(here, was);
+    weft__message_post(weft__here(), to, pid, message, kind == WEFT__MESSAGE);
     if (is_urgent)
         return set_event(to, weft__pid_serial(pid), WEFT__EVENT_SIGNAL);
     /* After the push: who sees it gone answers itself. */
@@ -201,13 +192,10 @@ void weft__proc_leave(void)
     here->region = NULL;
 }
 
-uint32_t weft__proc_enter_slot(struct weft__proc *proc)
+void weft__proc_need_slot(struct weft__proc *proc)
 {
-    uint32_t was;
-
-    if (weft__enter_slot(&was))
+    if (__builtin_expect(weft__here()->slot.worker == NULL, 0) && weft__need_slot())
         weft__proc_enter(proc);
-    return was;
 }
 
 static inline struct weft__here *park(struct weft__here *here, struct weft__proc *proc, bool for_mail)
@@ -259,13 +247,10 @@ void weft__wait_begin(struct weft__wait *wait, struct weft__proc *proc, int64_t 
 
 void weft__wait_arm(struct weft__wait *wait)
 {
-    uint32_t was = weft__proc_enter_slot(wait->proc);
-    struct weft__here *here = weft__here();
-
+    weft__proc_need_slot(wait->proc);
     wait->is_set = true;
     wait->proc->wait = wait; /* whoever ends the process cancels the timer */
-    weft__wheel_add(&here->slot.worker->wheel, &wait->timer, wait->timeout_ns);
-    weft__leave(here, was);
+    weft__wheel_add(&weft__here()->slot.worker->wheel, &wait->timer, wait->timeout_ns);
 }
 
 bool weft__wait_is_on(struct weft__wait *wait)

@@ -23,7 +23,6 @@
  */
 #include "base/here.h"
 #include "sched/context.h"
-#include "sched/hog.h"
 #include "sched/sched.h"
 #include "weft/error.h"
 
@@ -56,13 +55,11 @@ static uint32_t wait_for_call(struct weft__carrier *carrier)
     return what;
 }
 
-/* It is somebody else's from here on, or nobody's. In a section. */
+/* It is somebody else's from here on, or nobody's. */
 static void give_up_slot(struct weft__here *here)
 {
     here->slot.worker = NULL;
     here->slot.cache = NULL;
-    /* Over ASKED too: that is refused. */
-    atomic_store_explicit(&here->hold, WEFT__HOLDS_NONE, memory_order_release);
 }
 
 static void carry(struct weft__carrier *carrier, struct weft__worker *worker)
@@ -75,13 +72,10 @@ static void carry(struct weft__carrier *carrier, struct weft__worker *worker)
     pthread_setname_np(pthread_self(), name);
     if (carrier->sched->bind)
         weft__topology_bind_thread(&carrier->sched->topology, worker->index, false);
-    atomic_store_explicit(&carrier->carries, worker, memory_order_relaxed);
     here->slot.worker = worker;
     here->slot.cache = worker->cache;
     stack = weft__worker_base_stack(worker, 0);
     here->stack = stack;
-    /* Release, with W1 of hog.c: carries is set. */
-    atomic_store_explicit(&here->hold, WEFT__HOLDS_SLOT, memory_order_release);
     weft__switch(&carrier->native, stack, NULL);
     /* Back: the worker is somebody else's, or stops. */
 }
@@ -139,7 +133,6 @@ static void *carrier_main(void *arg)
 
     here->carrier = carrier;
     carrier->tid = (pid_t)syscall(SYS_gettid);
-    weft__enter(here); /* what the thread does by itself is all in one section */
     weft__stack_native_init(&carrier->native);
     if (sched->hooks != NULL && sched->hooks->thread_begins != NULL)
         sched->hooks->thread_begins(carrier);
@@ -170,8 +163,7 @@ static void *carrier_main(void *arg)
     return NULL;
 }
 
-/* Take the threads out of the lists that ended by themselves. */
-static void bury(struct weft__sched *sched)
+void weft__carriers_bury(struct weft__sched *sched)
 {
     struct weft__carrier *carrier, *next, **at;
 
@@ -206,7 +198,6 @@ struct weft__carrier *weft__carrier_take_spare(struct weft__sched *sched)
     if (carrier != NULL)
         return carrier;
 
-    bury(sched);
     carrier = calloc(1, sizeof *carrier);
     if (carrier == NULL)
         return NULL;
@@ -284,7 +275,7 @@ void weft__carriers_stop(struct weft__sched *sched)
         pthread_cond_wait(&sched->carriers.gone, &sched->carriers.lock);
     }
     pthread_mutex_unlock(&sched->carriers.lock);
-    bury(sched);
+    weft__carriers_bury(sched);
     for (carrier = sched->carriers.all; carrier != NULL; carrier = next) {
         next = carrier->next_all;
         call(carrier, CALLED_TO_END);
@@ -361,14 +352,17 @@ static void go_to_carrier(struct weft__here *here, void *arg)
     call(carrier, CALLED_GIVEN);
 }
 
-/* In a section. */
-static void enter_inside(void)
+void weft__blocking_enter(void)
 {
     struct weft__here *here = weft__here();
     struct weft__fiber *self = here->fiber;
     struct weft__worker *worker;
     struct weft__carrier *spare;
 
+    if (self->is_sticky)
+        return; /* its thread is its own: it blocks */
+    if (weft__need_slot())
+        here = weft__here();
     take_permit(here->slot.worker->sched);
     here = weft__here();
     worker = here->slot.worker;
@@ -389,35 +383,16 @@ static void enter_inside(void)
     weft__carrier_give(spare, worker);
 }
 
-void weft__blocking_enter(void)
-{
-    uint32_t was;
-
-    if (weft__here()->fiber->is_sticky)
-        return; /* its thread is its own: it blocks */
-    weft__enter_slot(&was);
-    enter_inside();
-    weft__leave(weft__here(), was);
-}
-
 void weft__blocking_leave(void)
 {
-    uint32_t was;
-
-    weft__enter_slot(&was);
-    weft__leave(weft__here(), was);
+    weft__need_slot();
 }
 
 /* -- with and without a worker ----------------------------------------------------------- */
 
 bool weft__has_slot(void)
 {
-    struct weft__here *here = weft__here();
-    uint32_t was = weft__enter(here);
-    bool has_slot = here->slot.worker != NULL;
-
-    weft__leave(here, was);
-    return has_slot;
+    return weft__here()->slot.worker != NULL;
 }
 
 /* On the native stack, when the fiber's is left. */
@@ -425,19 +400,19 @@ static void queue_again(struct weft__here *here, void *arg)
 {
     struct weft__fiber *fiber = arg;
 
-    /* Relaxed: TAKEN is never taken back by others. */
-    if (atomic_load_explicit(&here->hold, memory_order_relaxed) == WEFT__HOLD_TAKEN)
-        weft__hog_is_back(here->carrier);
+    if (here->is_hog)
+        weft__hog_is_back(here);
     else
         give_permit(here->carrier->sched);
     weft__fiber_ready(here->carrier->sched, fiber, WEFT__READY_LAST);
 }
 
-bool weft__find_slot(struct weft__here *here)
+bool weft__need_slot(void)
 {
+    struct weft__here *here = weft__here();
     struct weft__fiber *self = here->fiber;
 
-    if (here->carrier == NULL)
+    if (here->slot.worker != NULL || here->carrier == NULL)
         return false;
     self->stack = here->stack;
     here->after = queue_again;
@@ -445,12 +420,4 @@ bool weft__find_slot(struct weft__here *here)
     weft__switch(self->stack, &here->carrier->native, NULL);
     weft__worker_arrive();
     return true;
-}
-
-bool weft__enter_slot(uint32_t *was)
-{
-    struct weft__here *here = weft__here();
-
-    *was = weft__enter(here);
-    return here->slot.worker == NULL && weft__find_slot(here);
 }

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "sched/hog.h"
 #include "weft/error.h"
 
 static void place_on_node(void *arg, void *at, size_t size)
@@ -85,7 +84,6 @@ int weft__sched_new(struct weft__sched **made, const struct weft__sched_options 
     memset(sched, 0, sizeof *sched);
     sched->max_blocking = options->max_blocking;
     sched->max_hogs = options->max_hogs;
-    sched->note_hog = options->note_hog;
     sched->on_hog = options->on_hog;
     sched->warn = options->warn;
     sched->seed = options->seed;
@@ -118,8 +116,7 @@ int weft__sched_start(struct weft__sched *sched)
 {
     int code;
 
-    if (!weft__hogs_init(sched) && sched->warn != NULL)
-        sched->warn(NULL, "no membarrier: a process that does not call weft keeps its worker");
+    weft__hogs_init(sched);
     code = weft__watchdog_start(sched);
     if (code == 0)
         code = weft__carriers_start(sched);

@@ -12,6 +12,7 @@
 #define WEFT_SCHED_SCHED_H
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -21,6 +22,7 @@
 #include "base/slab.h"
 #include "base/spin.h"
 #include "sched/fiber.h"
+#include "sched/hog.h"
 #include "sched/poll.h"
 #include "sched/runq.h"
 #include "sched/stack.h"
@@ -34,7 +36,6 @@
 #define WEFT__INTERRUPT SIGURG
 
 struct weft__here;
-struct weft__hog;
 struct weft__sched;
 struct weft__carrier;
 
@@ -104,8 +105,14 @@ struct weft__worker {
         int64_t since_ns;        /* when this number was seen first */
         int64_t cpu_ns;          /* its thread's time on a core at the last look */
         int64_t since_cpu_ns;    /* and at the first */
+        int64_t still_ns;        /* when cpu_ns was seen first */
+        int64_t asked_ns, asked_cpu_ns; /* when its slot was asked for, and cpu_ns then */
+        uint32_t n_refused;      /* asks in this run */
+        int64_t refused_cpu_ns;  /* cpu_ns after the last of them */
+        int64_t warned_cpu_ns;   /* and when it was first due to give way */
         bool is_told;            /* that its slot could not be handed over */
     } watch;
+    struct weft__ask ask;        /* to give the slot away: hog.h */
 };
 
 struct weft__node {
@@ -130,12 +137,12 @@ struct weft__carrier {
     /* By the thread as it starts; here comes last. */
     pid_t tid;
     _Atomic(struct weft__here *) here;
-    /* By the thread, read by the watchdog: what it carries. */
-    _Atomic(struct weft__worker *) carries;
+    bool is_niced;                   /* it was a hog's (hog.c); by the thread */
     /* Under carriers.lock. */
-    struct weft__fiber *hog;         /* whose slot was taken, while it is here (hog.c) */
+    struct weft__fiber *hog;         /* which was asked for its slot, while it is here */
+    struct weft__hog report;         /* is_untold: of the one that gave it */
+    bool is_untold;
     struct weft__carrier *next_hog;
-    bool is_niced;                   /* it was a hog's */
     bool has_ended;                  /* the thread ends by itself, and is in carriers.ended */
     struct weft__carrier *next;      /* spares, under carriers.lock */
     struct weft__carrier *next_all;
@@ -150,9 +157,7 @@ struct weft__sched {
     bool bind;
     uint32_t max_blocking, max_hogs;
     uint64_t seed;
-    /* Tell of hogs: note fills who and code while the fiber is there, on tells. */
-    void (*note_hog)(struct weft__hog *hog);
-    void (*on_hog)(const struct weft__hog *hog);
+    void (*on_hog)(const struct weft__hog *hog); /* tells of it */
     void (*warn)(void *arg, const char *text);
     struct weft__stack_space *stacks;
     struct weft__poll *poll;
@@ -184,9 +189,9 @@ struct weft__sched {
     /* hog.c */
     struct {
         struct weft__runq queue;        /* the watchdog's: what it takes out of a queue */
-        bool can_take;                  /* set by start */
         int usual_nice;
-        uint32_t n;                     /* threads with a hog now; under carriers.lock */
+        cpu_set_t cores;                /* where the program may run */
+        uint32_t n;                     /* threads with a hog, or asked; under carriers.lock */
         struct weft__carrier *list;     /* them */
         _Atomic uint64_t n_taken;       /* slots handed over so far */
         _Atomic uint64_t n_kept;        /* runs whose slot had to wait */
@@ -215,12 +220,14 @@ struct weft__sched_hooks {
     /* By the watchdog, each tick: that thread has run this fiber for longer than
      * one, as it seems. The fiber may be gone by now, its memory is not. */
     void (*runs_long)(struct weft__carrier *carrier, struct weft__fiber *fiber);
+    /* By the watchdog: interrupt that thread, and have it answer (hog.h). NULL: no
+     * slot is ever asked for. */
+    void (*ask)(struct weft__carrier *carrier);
 };
 
 struct weft__sched_options {
     uint32_t n_workers;
     uint32_t max_blocking, max_hogs;
-    void (*note_hog)(struct weft__hog *hog);
     void (*on_hog)(const struct weft__hog *hog);
     uint64_t seed;
     uint32_t max_cached_stacks;
@@ -362,14 +369,12 @@ static inline void weft__fiber_ready_new(struct weft__sched *sched, struct weft_
  * its slot been taken, and it should ask for another? */
 bool weft__worker_is_due(const struct weft__here *here);
 
-/* Begin a section (base/here.h) that has a worker: a fiber whose slot was taken
- * or handed on leaves its thread, queues itself, and goes on where it gets its
- * turn. true: it did so. A foreign thread just begins one, without a worker. */
-bool weft__enter_slot(uint32_t *was);
-/* The same when weft__enter found none. */
-bool weft__find_slot(struct weft__here *here);
+/* Have a worker: a fiber whose slot is somebody else's (base/here.h) leaves its
+ * thread, queues itself, and goes on where it gets its turn. true: it did so, and
+ * here is another. A foreign thread does without. */
+bool weft__need_slot(void);
 
-/* Does the calling thread carry a worker? It may lose it right after. */
+/* Does the calling thread carry a worker? It may give it away right after. */
 bool weft__has_slot(void);
 
 /* Look around; then: has this run lasted long enough? */
@@ -435,6 +440,9 @@ void weft__blocking_leave(void);
 struct weft__carrier *weft__carrier_take_spare(struct weft__sched *sched);
 void weft__carrier_give(struct weft__carrier *spare, struct weft__worker *worker);
 void weft__carrier_give_back(struct weft__carrier *spare);
+/* Join and free the threads that ended by themselves. By the watchdog, which may
+ * look at a carrier at any other time. */
+void weft__carriers_bury(struct weft__sched *sched);
 int weft__carriers_start(struct weft__sched *sched);
 void weft__carriers_stop(struct weft__sched *sched);
 

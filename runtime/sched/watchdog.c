@@ -62,7 +62,7 @@ static void fire_late(struct weft__worker *worker, int64_t now_ns)
         continue;
 }
 
-/* Those whose slots were taken may have been killed meanwhile. */
+/* Those without a slot may have been killed meanwhile. */
 static void tell_of_hogs(struct weft__sched *sched)
 {
     const struct weft__sched_hooks *hooks = sched->hooks;
@@ -155,14 +155,18 @@ static void *watchdog_main(void *arg)
     struct weft__sched *sched = arg;
     _Atomic uint32_t *word = &sched->watchdog.word;
     int64_t period_ns = WEFT__TICK_NS, quiet_ns = 0;
+    bool is_soon;
 
     pthread_setname_np(pthread_self(), "weft-watchdog");
     while (atomic_load_explicit(word, memory_order_acquire) != TO_END) {
         wait_word(word, AWAKE, period_ns);
+        weft__carriers_bury(sched);
+        is_soon = weft__hogs_settle(sched);
         tell_of_hogs(sched);
         tell_time(sched);
         if (!all_asleep(sched)) {
-            period_ns = tick(sched) ? WEFT__MOMENT_NS : WEFT__TICK_NS;
+            is_soon |= tick(sched);
+            period_ns = is_soon ? WEFT__MOMENT_NS : WEFT__TICK_NS;
             quiet_ns = 0;
             continue;
         }
@@ -175,6 +179,7 @@ static void *watchdog_main(void *arg)
             quiet_ns = 0;
         }
     }
+    weft__hogs_end(sched);
     return NULL;
 }
 

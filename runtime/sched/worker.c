@@ -228,8 +228,7 @@ WEFT__GATE void weft__worker_base(void *unused)
 }
 
 /* Leave the running fiber, with its stack, for `next` (NULL: for the base). The
- * struct of the thread it goes on, perhaps another one. In a section, which goes
- * on where the fiber does. */
+ * struct of the thread it goes on, perhaps another one. */
 static inline struct weft__here *leave_for(struct weft__here *here, struct weft__fiber *next,
                                            weft__after *after)
 {
@@ -249,11 +248,10 @@ static inline struct weft__here *leave_for(struct weft__here *here, struct weft_
 
 struct weft__here *weft__fiber_park(struct weft__here *here, weft__after *commit)
 {
-    uint32_t was = weft__enter(here);
     struct weft__fiber *next = NULL;
 
     if (__builtin_expect(here->slot.worker == NULL, 0)) {
-        weft__find_slot(here);
+        weft__need_slot();
         here = weft__here();
     }
     /* The quick way: whoever is next in the ring. What else there is to look
@@ -263,9 +261,7 @@ struct weft__here *weft__fiber_park(struct weft__here *here, weft__after *commit
         if (next != NULL)
             here->ticks--;
     }
-    here = leave_for(here, next, commit);
-    weft__leave(here, was);
-    return here;
+    return leave_for(here, next, commit);
 }
 
 /* The fiber that gave way goes behind the others. Its push wakes a sleeper after
@@ -334,18 +330,16 @@ static inline struct weft__fiber *next_in_turn(struct weft__here *here)
 
 struct weft__here *weft__fiber_yield(struct weft__here *here)
 {
-    uint32_t was = weft__enter(here);
     struct weft__fiber *next;
 
     if (__builtin_expect(here->slot.worker == NULL, 0)) {
-        weft__find_slot(here); /* waiting for its turn meanwhile */
-        here = weft__here();
-    } else if ((next = next_in_turn(here)) != NULL) {
-        here = leave_for(here, next, requeue);
-    } else {
-        count_run(here->slot.worker, here->fiber); /* its turn begins anew: it has given way */
+        weft__need_slot(); /* waiting for its turn meanwhile */
+        return weft__here();
     }
-    weft__leave(here, was);
+    next = next_in_turn(here);
+    if (next != NULL)
+        return leave_for(here, next, requeue);
+    count_run(here->slot.worker, here->fiber); /* its turn begins anew: it has given way */
     return here;
 }
 
@@ -358,7 +352,7 @@ static inline bool has_left_out(struct weft__worker *worker)
            atomic_load_explicit(&worker->queue.inbox, memory_order_relaxed) != NULL;
 }
 
-static bool turn_is_over(struct weft__here *here)
+bool weft__worker_turn_is_over(struct weft__here *here)
 {
     struct weft__worker *worker = here->slot.worker;
     uint64_t runs;
@@ -379,15 +373,6 @@ static bool turn_is_over(struct weft__here *here)
     /* Who was woken since, and waits in next, does not wait longer. */
     return ++worker->n_kept >= WEFT__TURN || weft__worker_is_due(here) ||
            atomic_load_explicit(&worker->queue.next, memory_order_relaxed) != NULL;
-}
-
-bool weft__worker_turn_is_over(struct weft__here *here)
-{
-    uint32_t was = weft__enter(here);
-    bool is_over = turn_is_over(here);
-
-    weft__leave(here, was);
-    return is_over;
 }
 
 /* On a stack of its own, while those with the fiber's frames wait behind it. */
@@ -440,8 +425,8 @@ static void ready_from_outside(struct weft__sched *sched, struct weft__fiber *fi
     weft__idle_notify_late(sched);
 }
 
-/* In a section, whose worker it is, or NULL. */
-static void ready_inside(struct weft__sched *sched, struct weft__worker *worker,
+/* worker: the calling thread's, or NULL. */
+static void ready(struct weft__sched *sched, struct weft__worker *worker,
                          struct weft__fiber *fiber, enum weft__ready how)
 {
     uint32_t n_shed;
@@ -478,21 +463,14 @@ static void ready_inside(struct weft__sched *sched, struct weft__worker *worker,
 
 void weft__fiber_ready(struct weft__sched *sched, struct weft__fiber *fiber, enum weft__ready how)
 {
-    struct weft__here *here = weft__here();
-    uint32_t was = weft__enter(here);
-
-    ready_inside(sched, here->slot.worker, fiber, how);
-    weft__leave(here, was);
+    ready(sched, weft__here()->slot.worker, fiber, how);
 }
 
 bool weft__worker_is_due(const struct weft__here *here)
 {
-    /* Outside of a section this may be another thread's worker by now, which
-     * does no harm: it is there until the runtime stops. */
     const struct weft__worker *worker = here->slot.worker;
 
     /* Relaxed: hints from the watchdog; a run's number never comes again. */
-    return atomic_load_explicit(&here->hold, memory_order_relaxed) > WEFT__HOLDS_SLOT ||
-           (worker != NULL && atomic_load_explicit(&worker->due_run, memory_order_relaxed) ==
-                                  atomic_load_explicit(&worker->counts.runs, memory_order_relaxed));
+    return worker == NULL || atomic_load_explicit(&worker->due_run, memory_order_relaxed) ==
+                                 atomic_load_explicit(&worker->counts.runs, memory_order_relaxed);
 }

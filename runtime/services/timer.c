@@ -515,7 +515,7 @@ static uint32_t worker_for(const struct weft__sched *sched, weft_term dest)
     return (uint32_t)((bits >> 4) * UINT64_C(0x9E3779B97F4A7C15) >> 40) % sched->n_workers;
 }
 
-/* In whose wheel it goes: see Order, at the top. In a section. */
+/* In whose wheel it goes: see Order, at the top. */
 static struct weft__worker *choose_worker(struct table *table, weft_term dest, bool is_abs, bool has_pending)
 {
     struct weft__sched *sched = weft__runtime()->sched;
@@ -565,8 +565,7 @@ static struct weft__message *timer_new(const char *call, weft_term dest, weft_te
 
 /* Into the wheel. Who sets many in a row may keep its worker from looking around
  * for long: so it fires itself what is late there. Otherwise the watchdog would,
- * on another core and with the lock of the wheel that this one is to have. In a
- * section. */
+ * on another core and with the lock of the wheel that this one is to have. */
 static void timer_start(struct weft__worker *worker, struct weft__timer *timer, int64_t when_ns, int64_t now_ns)
 {
     bool is_first = weft__wheel_add_at(&worker->wheel, timer, when_ns);
@@ -584,12 +583,10 @@ static weft_ref set(const char *call, weft_term dest, weft_term term, int64_t ms
     struct weft__proc *proc = weft__proc_need(call);
     struct buckets *emptied = NULL;
     struct weft__message *message;
-    struct weft__here *here;
     struct table *table;
     struct shard *shard;
     bool has_pending, is_added;
     int64_t now_ns, when_ns;
-    uint32_t was;
     weft_ref ref;
 
     if (!weft_is_pid(dest) && !weft__name_is(dest))
@@ -620,11 +617,8 @@ static weft_ref set(const char *call, weft_term dest, weft_term term, int64_t ms
         weft__proc_system_limit(call, "no memory");
     }
     /* Nobody knows the reference yet: only the wheel can end it. */
-    here = weft__here();
-    was = weft__enter(here);
-    weft__slab_warm(here->slot.cache, message->block.size);
+    weft__slab_warm(weft__here()->slot.cache, message->block.size);
     timer_start(choose_worker(table, dest, is_abs, has_pending), &tail_of(message)->timer, when_ns, now_ns);
-    weft__leave(here, was);
     return ref;
 }
 

@@ -6,8 +6,8 @@
  * world it comes to, once for each world. A check holds in every world; where
  * nobody can step any more, `ends` says whether what is left is a good end.
  *
- * Steps are the accesses of proc/post.h, of proc/state.c (1)-(4), and of
- * sched/idle.c P1-P3, S1-S4.
+ * Steps are the accesses of proc/post.h, of proc/state.c (1)-(4), of
+ * sched/idle.c P1-P3, S1-S4, and the changes of an ask in sched/hog.c.
  * All are sequentially consistent, as the code has it, but for one: what a
  * pusher puts into a ring stays in its thread's store buffer until a fence, or
  * the machine, lets it out. A flaw is a step left out or done at another time:
@@ -871,199 +871,233 @@ TEST(a_worker_that_leaves_the_rest_of_what_its_last_look_found_is_found)
     check_finds(explore_idle(LOOK_IS_NO_SEARCH), "there is work");
 }
 
-/* -- a slot that is taken away: sched/hog.c ------------------------------------------------- */
+/* -- a slot that is given away: sched/hog.c -------------------------------------------------- */
 
-/* A thread uses its slot in sections; the watchdog asks for it. What the thread
- * stores by E1 and E3 is in its store buffer, in order, until the machine, one
- * of its own CASes or the watchdog's membarrier lets it out. */
-enum { N_SECTIONS = 3, N_ASKS = 2, BUFFER = 4 };
+/* One worker, and three threads that may carry it: who does not is a spare, or out as
+ * a hog. Each thread is two actors, since its handler runs at any time of it; the last
+ * one takes no signals. The watchdog is two, as it may withdraw or not. */
+enum { N_THREADS = 3, N_USES = 3, N_ASKS = 3 };
 
-enum hold { SLOT, ASKED, TAKEN };
-enum thread_at { OUT, ENTERED, SETTLE, INSIDE, LOST };
-enum watcher_at { ASK, FENCE, LOOK, TAKE, BACK_OFF, GIVEN };
+enum ask_state { NOT_ASKED, ASKED, ANSWERING, GIVEN, REFUSED };
 
 struct slot_world {
     uint8_t is_world;
     uint8_t flaw;
-    uint8_t inside, hold;
-    uint8_t n_buffered, buffer[BUFFER]; /* values of inside, oldest first */
-    uint8_t thread_at, n_sections;
-    uint8_t watcher_at, n_asks;
+    uint8_t run;
+    struct {
+        uint8_t has, is_inside, is_out, is_spare;
+        uint8_t has_signal, is_answering;
+        uint8_t n_uses;
+    } thread[N_THREADS];
+    struct {
+        uint8_t state, carrier, spare, run;
+    } ask;
+    uint8_t n_asks;
 } __attribute__((may_alias));
 
 enum slot_flaw {
-    NO_MEMBARRIER = 1,
-    LOOKS_BEFORE_IT_ENTERS, /* E2 before E1 */
-    DOES_NOT_LOOK_INSIDE,   /* W3 left out */
-    TAKES_UNASKED,          /* W4 a store */
-    SETTLES_BY_STORE,       /* E4 a store */
-    NEVER_BACKS_OFF
+    GIVES_INSIDE = 1,     /* the handler does not look whether weft is under way */
+    ANSWERS_WITHOUT_SLOT, /* nor whether the thread has one */
+    ANSWERS_UNCLAIMED,    /* ASKED is looked at, not changed */
+    WITHDRAWS_BY_STORE,
+    NEVER_WITHDRAWS,
+    TAKES_BACK_AT_ONCE    /* the spare, although the ask may be answered yet */
 };
 
-static void store_inside(struct slot_world *w, uint8_t value)
+static int a_spare(const struct slot_world *w)
 {
-    w->buffer[w->n_buffered++] = value;
+    for (int t = 0; t < N_THREADS; t++)
+        if (w->thread[t].is_spare)
+            return t;
+    return -1;
 }
 
-static bool let_one_out(struct slot_world *w)
+/* Into weft and out of it. The second time it blocks by itself, if a spare can have
+ * the worker. */
+static bool slot_thread_step(struct slot_world *w, int t)
 {
-    if (w->n_buffered == 0)
+    if (w->thread[t].is_answering)
         return false;
-    w->inside = w->buffer[0];
-    memmove(w->buffer, w->buffer + 1, BUFFER - 1);
-    w->buffer[--w->n_buffered] = 0;
-    return true;
-}
-
-static void let_all_out(struct slot_world *w)
-{
-    while (let_one_out(w))
-        ;
-}
-
-static bool slot_thread_begins(struct slot_world *w)
-{
-    if (w->n_sections == N_SECTIONS || w->n_buffered > BUFFER - 2)
-        return false; /* done, or no room in the buffer */
-    w->n_sections++;
-    if (w->flaw == LOOKS_BEFORE_IT_ENTERS) {
-        w->thread_at = w->hold == SLOT ? ENTERED : SETTLE;
-    } else {
-        store_inside(w, 1); /* E1 */
-        w->thread_at = ENTERED;
+    if (w->thread[t].is_out) { /* the fiber has left it */
+        w->thread[t].is_out = 0;
+        w->thread[t].is_spare = 1;
+        return true;
     }
-    return true;
-}
-
-static bool slot_thread_step(struct slot_world *w)
-{
-    switch (w->thread_at) {
-    case OUT:
-        return slot_thread_begins(w);
-    case ENTERED:
-        if (w->flaw == LOOKS_BEFORE_IT_ENTERS) {
-            store_inside(w, 1);
-            w->thread_at = INSIDE;
-        } else {
-            w->thread_at = w->hold == SLOT ? INSIDE : SETTLE; /* E2 */
-        }
-        return true;
-    case SETTLE: /* E4 */
-        let_all_out(w);
-        if (w->hold == ASKED || w->flaw == SETTLES_BY_STORE)
-            w->hold = SLOT;
-        w->thread_at = w->hold == TAKEN ? LOST : INSIDE;
-        return true;
-    case INSIDE:
-        store_inside(w, 0); /* E3 */
-        w->thread_at = OUT;
-        return true;
-    default:
+    if (!w->thread[t].has && !w->thread[t].is_inside)
         return false;
-    }
-}
-
-static bool watcher_step(struct slot_world *w)
-{
-    switch (w->watcher_at) {
-    case ASK: /* W1 */
-        if (w->n_asks == N_ASKS)
+    if (!w->thread[t].is_inside) {
+        if (w->thread[t].n_uses == N_USES)
             return false;
-        w->n_asks++;
-        if (w->hold == SLOT) {
-            w->hold = ASKED;
-            w->watcher_at = w->flaw == NO_MEMBARRIER ? LOOK : FENCE;
-        }
+        w->thread[t].n_uses++;
+        w->thread[t].is_inside = 1;
         return true;
-    case FENCE: /* W2 */
-        let_all_out(w);
-        w->watcher_at = w->flaw == DOES_NOT_LOOK_INSIDE ? TAKE : LOOK;
+    }
+    w->run++;
+    w->thread[t].is_inside = 0;
+    if (w->thread[t].n_uses == 2 && a_spare(w) >= 0) {
+        int spare = a_spare(w);
+
+        w->thread[t].has = 0;
+        w->thread[t].is_out = 1;
+        w->thread[spare].is_spare = 0;
+        w->thread[spare].has = 1;
+    }
+    return true;
+}
+
+static void slot_give(struct slot_world *w, int t)
+{
+    w->thread[t].has = 0;
+    w->thread[t].is_out = 1;
+    w->thread[w->ask.spare].has = 1;
+    w->ask.state = GIVEN;
+}
+
+static bool slot_handler_step(struct slot_world *w, int t)
+{
+    bool is_mine = w->ask.carrier == t && w->run == w->ask.run;
+
+    if (w->thread[t].is_answering) {
+        w->thread[t].is_answering = 0;
+        if ((is_mine || w->flaw == ANSWERS_WITHOUT_SLOT) && (!w->thread[t].is_inside || w->flaw == GIVES_INSIDE))
+            slot_give(w, t);
+        else
+            w->ask.state = REFUSED;
         return true;
-    case LOOK: /* W3 */
-        w->watcher_at = w->inside ? BACK_OFF : TAKE;
+    }
+    if (!w->thread[t].has_signal || t == N_THREADS - 1)
+        return false;
+    w->thread[t].has_signal = 0;
+    if (w->ask.state == ASKED && (w->thread[t].has || w->flaw == ANSWERS_WITHOUT_SLOT)) {
+        w->thread[t].is_answering = 1;
+        if (w->flaw != ANSWERS_UNCLAIMED)
+            w->ask.state = ANSWERING;
+    }
+    return true;
+}
+
+static bool slot_ask(struct slot_world *w)
+{
+    int t = 0, spare = a_spare(w);
+
+    if (w->n_asks == N_ASKS || spare < 0)
+        return false;
+    while (!w->thread[t].has)
+        t++;
+    w->n_asks++;
+    w->thread[spare].is_spare = 0;
+    w->ask.carrier = (uint8_t)t;
+    w->ask.spare = (uint8_t)spare;
+    w->ask.run = w->run;
+    w->ask.state = ASKED;
+    w->thread[t].has_signal = 1;
+    if (w->flaw == TAKES_BACK_AT_ONCE)
+        w->thread[spare].is_spare = 1;
+    return true;
+}
+
+static bool slot_watchdog_step(struct slot_world *w)
+{
+    switch (w->ask.state) {
+    case NOT_ASKED:
+        return slot_ask(w);
+    case REFUSED:
+        w->thread[w->ask.spare].is_spare = 1;
+        w->ask.state = NOT_ASKED;
         return true;
-    case BACK_OFF:
-        if (w->hold == ASKED && w->flaw != NEVER_BACKS_OFF)
-            w->hold = SLOT;
-        w->watcher_at = ASK;
-        return true;
-    case TAKE: /* W4 */
-        w->watcher_at = w->hold == ASKED || w->flaw == TAKES_UNASKED ? GIVEN : ASK; /* W5 */
-        if (w->watcher_at == GIVEN)
-            w->hold = TAKEN;
+    case GIVEN:
+        w->ask.state = NOT_ASKED;
         return true;
     default:
         return false;
     }
+}
+
+static bool slot_withdraw(struct slot_world *w)
+{
+    if (w->flaw == NEVER_WITHDRAWS ||
+        !(w->ask.state == ASKED || (w->ask.state == ANSWERING && w->flaw == WITHDRAWS_BY_STORE)))
+        return false;
+    w->thread[w->ask.spare].is_spare = 1;
+    w->ask.state = NOT_ASKED;
+    return true;
 }
 
 static bool slot_world_step(union world *world, int actor)
 {
     struct slot_world *w = (struct slot_world *)world;
 
-    if (actor == 0)
-        return slot_thread_step(w);
-    return actor == 1 ? watcher_step(w) : let_one_out(w);
+    if (actor < N_THREADS)
+        return slot_thread_step(w, actor);
+    if (actor < 2 * N_THREADS)
+        return slot_handler_step(w, actor - N_THREADS);
+    return actor == 2 * N_THREADS ? slot_watchdog_step(w) : slot_withdraw(w);
 }
 
 static const char *slot_world_holds(const union world *world)
 {
     const struct slot_world *w = (const struct slot_world *)world;
+    int n = 0;
 
-    return w->thread_at == INSIDE && w->watcher_at == GIVEN ? "two threads use the slot" : NULL;
+    for (int t = 0; t < N_THREADS; t++) {
+        n += w->thread[t].has;
+        if (w->thread[t].is_inside && !w->thread[t].has)
+            return "two threads use the slot";
+        if (w->thread[t].is_spare && w->thread[t].has)
+            return "a spare is in two hands";
+    }
+    return n != 1 ? "not one thread has the slot" : NULL;
 }
 
 static const char *slot_world_ends(const union world *world)
 {
-    const struct slot_world *w = (const struct slot_world *)world;
-
-    if (w->hold == ASKED)
-        return "the slot is asked for, for ever";
-    return w->thread_at == LOST && w->watcher_at != GIVEN ? "nobody has the slot" : NULL;
+    return ((const struct slot_world *)world)->ask.state != NOT_ASKED ? "the slot is asked for, for ever" : NULL;
 }
 
 static const char *explore_slot(enum slot_flaw flaw)
 {
-    static const struct model model = {3, "twb", slot_world_step, slot_world_holds, slot_world_ends};
+    static const struct model model = {2 * N_THREADS + 2, "tuvTUVwb", slot_world_step, slot_world_holds, slot_world_ends};
     union world begin = {{0}};
     struct slot_world *w = (struct slot_world *)&begin;
 
     w->is_world = 1;
     w->flaw = (uint8_t)flaw;
+    w->thread[0].has = 1;
+    w->thread[1].is_spare = w->thread[2].is_spare = 1;
     return explore(&model, &begin);
 }
 
-TEST(no_order_of_sections_and_asks_lets_two_threads_use_a_slot)
+TEST(no_order_of_asks_and_answers_gives_a_slot_to_two_threads)
 {
     check_none(explore_slot(0));
 }
 
-TEST(a_slot_taken_without_a_membarrier_is_found)
+TEST(a_handler_that_gives_the_slot_away_inside_weft_is_found)
 {
-    check_finds(explore_slot(NO_MEMBARRIER), "two threads");
+    check_finds(explore_slot(GIVES_INSIDE), "two threads");
 }
 
-TEST(a_thread_that_looks_before_it_enters_is_found)
+TEST(a_handler_that_gives_a_slot_it_does_not_have_is_found)
 {
-    check_finds(explore_slot(LOOKS_BEFORE_IT_ENTERS), "two threads");
+    check_finds(explore_slot(ANSWERS_WITHOUT_SLOT), "the slot");
 }
 
-TEST(a_watchdog_that_does_not_look_inside_is_found)
+TEST(an_answer_to_an_ask_that_was_not_claimed_is_found)
 {
-    check_finds(explore_slot(DOES_NOT_LOOK_INSIDE), "two threads");
+    check_finds(explore_slot(ANSWERS_UNCLAIMED), "hands");
 }
 
-TEST(a_slot_taken_by_a_store_is_found)
+TEST(a_watchdog_that_withdraws_by_a_store_is_found)
 {
-    check_finds(explore_slot(TAKES_UNASKED), "two threads");
+    check_finds(explore_slot(WITHDRAWS_BY_STORE), "hands");
 }
 
-TEST(a_refusal_by_a_store_is_found)
+TEST(a_watchdog_that_never_withdraws_is_found)
 {
-    check_finds(explore_slot(SETTLES_BY_STORE), "two threads");
+    check_finds(explore_slot(NEVER_WITHDRAWS), "asked for");
 }
 
-TEST(a_watchdog_that_never_backs_off_is_found)
+TEST(a_watchdog_that_takes_a_spare_back_too_early_is_found)
 {
-    check_finds(explore_slot(NEVER_BACKS_OFF), "asked for");
+    check_finds(explore_slot(TAKES_BACK_AT_ONCE), "hands");
 }
