@@ -47,6 +47,7 @@ struct weft__epochs *weft__epochs_new(void)
     weft__spin_init(&epochs->lock, WEFT__RANK_EPOCH);
     epochs->all = NULL;
     epochs->free = NULL;
+    atomic_init(&epochs->is_polled, false);
     return epochs;
 }
 
@@ -135,17 +136,31 @@ void weft__epoch_defer(struct weft__epoch *epoch, struct weft__epoch_entry *entr
                        void (*call)(struct weft__epoch_entry *entry))
 {
     entry->call = call;
+    /* W1. A release would let the number be read before the object is out of reach. */
+    atomic_thread_fence(memory_order_seq_cst);
     ck_epoch_call(&epoch->ck, &entry->ck, make_call);
+}
+
+/* Relaxed: as in weft__epoch_begin. */
+static bool make_barrier(void)
+{
+    return !atomic_load_explicit(&weft__epoch_has_barrier, memory_order_relaxed) ||
+           membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0;
 }
 
 bool weft__epoch_poll(struct weft__epoch *epoch)
 {
+    struct weft__epochs *epochs = epoch->epochs;
+    bool is_progress;
+
     weft__assert(!weft__epoch_is_open(epoch));
-    /* Relaxed: as in weft__epoch_begin. */
-    if (atomic_load_explicit(&weft__epoch_has_barrier, memory_order_relaxed) &&
-        membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) != 0) /* W2 */
+    /* Acquire, with the release below: W2 comes after the last step of the number. A
+     * deferred call that polls finds it taken. */
+    if (atomic_exchange_explicit(&epochs->is_polled, true, memory_order_acquire))
         return false;
-    return ck_epoch_poll(&epoch->ck);
+    is_progress = make_barrier() /* W2 */ && ck_epoch_poll(&epoch->ck);
+    atomic_store_explicit(&epochs->is_polled, false, memory_order_release);
+    return is_progress;
 }
 
 void weft__epochs_sweep(struct weft__epochs *epochs)

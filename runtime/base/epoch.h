@@ -17,6 +17,12 @@
  * Was R1 before W2, then W3 sees it; else R3 comes after W2 and finds nothing
  * that went at W1. Without membarrier R2 is a fence of the reader's own.
  *
+ * A deferred call is noted under the number E of the epoch found after W1, and made
+ * at E + 2. Each step of the number is a poll of its own, W2 to W3, and they come one
+ * after the other: was the W2 of the second before the first step, a section that
+ * began behind it would be missed by both. And a section that reads E + 1 must not
+ * find the object: W1 is a full fence, and R1's number is read before all of R3.
+ *
  * This is ck_epoch, wrapped so that what race detectors must be told about it
  * is told here: end -> a deferred call is an edge that they cannot see.
  *
@@ -68,6 +74,7 @@ struct weft__epochs {
     struct weft__spin lock;    /* guards the lists */
     struct weft__epoch *all;   /* every one there is */
     struct weft__epoch *free;  /* those in nobody's hands */
+    _Atomic bool is_polled;    /* somebody is polling; acquire, release: one after the other */
 };
 
 /* NULL when memory is out. */
@@ -100,6 +107,7 @@ static inline void weft__epoch_begin(struct weft__epoch *epoch)
     if (ck->active == 1)
         ck_pr_store_uint(&ck->epoch, ck_pr_load_uint(&ck->global->epoch));
     atomic_signal_fence(memory_order_seq_cst); /* R2 */
+    atomic_thread_fence(memory_order_acquire); /* the number, then R3 */
 }
 
 static inline void weft__epoch_end(struct weft__epoch *epoch)
@@ -126,8 +134,8 @@ static inline uint32_t weft__epoch_pending(const struct weft__epoch *epoch)
     return epoch->ck.n_pending;
 }
 
-/* Make the calls whose time has come; never waits. true: there was progress.
- * Not within a section of this epoch. */
+/* Make the calls whose time has come; never waits. true: there was progress, but not
+ * while another thread polls. Not within a section of this epoch. */
 bool weft__epoch_poll(struct weft__epoch *epoch);
 
 /* Poll the epochs that are in nobody's hands; whoever has time, now and then. */

@@ -7,10 +7,10 @@
  * nobody can step any more, `ends` says whether what is left is a good end.
  *
  * Steps are the accesses of proc/post.h, of proc/state.c (1)-(4), of
- * sched/idle.c P1-P3, S1-S4, and the changes of an ask in sched/hog.c.
- * All are sequentially consistent, as the code has it, but for one: what a
- * pusher puts into a ring stays in its thread's store buffer until a fence, or
- * the machine, lets it out. A flaw is a step left out or done at another time:
+ * sched/idle.c P1-P3, S1-S4, of base/epoch.h, and the changes of an ask in
+ * sched/hog.c. All are sequentially consistent, as the code has it, but for two:
+ * what a pusher puts into a ring stays in its thread's store buffer until a fence,
+ * or the machine, lets it out, and so do what a section and a deferrer store. A flaw is a step left out or done at another time:
  * that the explorer finds each of them shows that it would find one in the
  * protocol.
  */
@@ -562,6 +562,192 @@ TEST(a_sender_that_does_not_look_again_is_found)
 TEST(an_end_that_drains_before_it_says_so_is_found)
 {
     check_finds(explore_end(DRAINS_BEFORE_ENDING), "never answered");
+}
+
+/* -- a deferred call: base/epoch.h ---------------------------------------------------------- */
+
+/* A section; who takes an object out of reach and defers its end; and polls, the last of
+ * them the deferrer's, which makes the call. What the first two store waits in their
+ * store buffers until the machine, a fence, or a poll's membarrier lets it out. */
+enum { N_POLLS = 3, THE_DEFERRERS = N_POLLS - 1 };
+enum cell { IS_OPEN, ITS_NUMBER, IS_TAKEN_OUT, N_CELLS };
+enum section_at { OPENS, READS_NUMBER, SAYS_NUMBER, READS, CLOSES, IS_CLOSED };
+enum poll_at { POLL_BEGINS, POLL_W2, POLL_READS, POLL_W3, POLL_STEPS, POLL_ENDS, POLL_IS_OVER };
+
+struct epoch_world {
+    uint8_t is_world, flaw;
+    uint8_t memory[N_CELLS], number; /* of the epoch, from 1 */
+    struct {
+        uint8_t n, cell[3], value[3];
+    } buffer[2];
+    uint8_t section_at, section_number, has_object;
+    uint8_t is_deferred, noted, is_freed;
+    uint8_t is_polled;
+    struct {
+        uint8_t at, number;
+    } poll[N_POLLS];
+};
+
+enum epoch_flaw {
+    NO_FENCE_IN_W1 = 1,
+    POLLS_AT_ONCE, /* two at a time */
+    NO_W2
+};
+
+static void epoch_store(struct epoch_world *w, int buffer, enum cell cell, uint8_t value)
+{
+    w->buffer[buffer].cell[w->buffer[buffer].n] = (uint8_t)cell;
+    w->buffer[buffer].value[w->buffer[buffer].n++] = value;
+}
+
+static bool epoch_let_one_out(struct epoch_world *w, int buffer)
+{
+    uint8_t *cell = w->buffer[buffer].cell, *value = w->buffer[buffer].value;
+
+    if (w->buffer[buffer].n == 0)
+        return false;
+    w->memory[cell[0]] = value[0];
+    memmove(cell, cell + 1, 2);
+    memmove(value, value + 1, 2);
+    cell[2] = value[2] = 0;
+    w->buffer[buffer].n--;
+    return true;
+}
+
+static bool section_step(struct epoch_world *w)
+{
+    switch (w->section_at) {
+    case OPENS: /* R1 */
+        epoch_store(w, 0, IS_OPEN, 1);
+        break;
+    case READS_NUMBER:
+        w->section_number = w->number;
+        break;
+    case SAYS_NUMBER:
+        epoch_store(w, 0, ITS_NUMBER, w->section_number);
+        break;
+    case READS: /* R3 */
+        w->has_object = !w->memory[IS_TAKEN_OUT];
+        break;
+    case CLOSES:
+        if (w->buffer[0].n == 3)
+            return false;
+        w->has_object = 0;
+        epoch_store(w, 0, IS_OPEN, 0);
+        break;
+    default:
+        return false;
+    }
+    w->section_at++;
+    return true;
+}
+
+static bool deferrer_step(struct epoch_world *w)
+{
+    if (w->is_deferred == 2)
+        return false;
+    if (w->is_deferred == 0) {
+        epoch_store(w, 1, IS_TAKEN_OUT, 1);
+    } else { /* W1 */
+        if (w->flaw != NO_FENCE_IN_W1)
+            while (epoch_let_one_out(w, 1))
+                ;
+        w->noted = w->number;
+    }
+    w->is_deferred++;
+    return true;
+}
+
+static bool poll_step(struct epoch_world *w, int i)
+{
+    switch (w->poll[i].at) {
+    case POLL_BEGINS:
+        if ((w->is_polled && w->flaw != POLLS_AT_ONCE) || (i == THE_DEFERRERS && w->is_deferred < 2))
+            return false;
+        w->is_polled = 1;
+        break;
+    case POLL_W2:
+        for (int buffer = 0; buffer < 2 && w->flaw != NO_W2; buffer++)
+            while (epoch_let_one_out(w, buffer))
+                ;
+        break;
+    case POLL_READS:
+        w->poll[i].number = w->number;
+        if (i == THE_DEFERRERS && w->number >= w->noted + 2)
+            w->is_freed = 1;
+        break;
+    case POLL_W3:
+        if (w->memory[IS_OPEN] && w->memory[ITS_NUMBER] != w->poll[i].number)
+            w->poll[i].at = POLL_STEPS; /* and over it */
+        break;
+    case POLL_STEPS:
+        if (w->number == w->poll[i].number)
+            w->number++;
+        break;
+    case POLL_ENDS:
+        w->is_polled = 0;
+        break;
+    default:
+        return false;
+    }
+    w->poll[i].at++;
+    return true;
+}
+
+static bool epoch_world_step(union world *world, int actor)
+{
+    struct epoch_world *w = (struct epoch_world *)world;
+
+    if (actor == 0)
+        return section_step(w);
+    if (actor == 1)
+        return deferrer_step(w);
+    return actor < 2 + N_POLLS ? poll_step(w, actor - 2) : epoch_let_one_out(w, actor - 2 - N_POLLS);
+}
+
+static const char *epoch_world_holds(const union world *world)
+{
+    const struct epoch_world *w = (const struct epoch_world *)world;
+
+    return w->has_object && w->is_freed ? "what a section reads is freed" : NULL;
+}
+
+static const char *epoch_world_ends(const union world *world)
+{
+    (void)world;
+    return NULL;
+}
+
+static const char *explore_epoch(enum epoch_flaw flaw)
+{
+    static const struct model model = {4 + N_POLLS, "sd123ab", epoch_world_step, epoch_world_holds, epoch_world_ends};
+    union world begin = {{0}};
+    struct epoch_world *w = (struct epoch_world *)&begin;
+
+    w->is_world = 1;
+    w->flaw = (uint8_t)flaw;
+    w->number = 1;
+    return explore(&model, &begin);
+}
+
+TEST(no_order_of_sections_and_polls_frees_what_is_read)
+{
+    check_none(explore_epoch(0));
+}
+
+TEST(a_deferred_call_noted_without_a_fence_is_found)
+{
+    check_finds(explore_epoch(NO_FENCE_IN_W1), "is freed");
+}
+
+TEST(polls_that_overlap_are_found)
+{
+    check_finds(explore_epoch(POLLS_AT_ONCE), "is freed");
+}
+
+TEST(a_poll_without_a_membarrier_is_found)
+{
+    check_finds(explore_epoch(NO_W2), "is freed");
 }
 
 /* -- workers: sched/idle.c ---------------------------------------------------------------- */
