@@ -520,25 +520,62 @@ static inline struct weft__bond *find_bond(struct weft__proc *proc, uint64_t key
     return weft__bond_find(proc, key);
 }
 
-/* To a client that waits, an answer that is no memory, straight into its bond: the
- * client, to be made ready. NULL: nothing was done. */
-static inline struct weft__proc *answer_word(struct weft__here *here, struct weft__proc *proc, uint64_t ref,
-                                             weft_term value)
+/* Can that many bytes be had there without more memory? Under ASan each allocation
+ * takes some. */
+static inline bool has_room(const struct weft__region *region, size_t size)
+{
+#if defined(WEFT__POISON)
+    (void)region, (void)size;
+    return false;
+#else
+    return (size_t)(region->limit - region->at) >= size;
+#endif
+}
+
+/* To a client that is this thread's now, and stands still: straight into its bond, as
+ * a copy in its scope where there is room, else as a message. size: of the copy. One
+ * that has an answer, or does not wait for this one, gets nothing. */
+static inline void give(struct weft__proc *client, struct weft__proc *proc, const char *call, weft_ref from,
+                        weft_term value, size_t size)
+{
+    struct weft__bond *bond = find_bond(client, from.bits);
+
+    if (__builtin_expect(bond == NULL || bond->kind != WEFT__BOND_REPLY || bond->is_done, 0))
+        return;
+    bond->is_done = true;
+    bond->is_foreign = bond->peer != proc->pid.bits;
+    if (__builtin_expect(size == 0, 1))
+        bond->value = value;
+    else if (client->fiber.kind != WEFT__PROC_GUEST && has_room(&client->region, size))
+        bond->value = weft__copy_to_region(&client->region, value, call);
+    else
+        bond->message = weft__call_prepare(proc, call, from, value, 0);
+}
+
+/* The client that was given its answer, to be made ready. NULL: it does not wait here,
+ * and nothing was done. */
+static inline struct weft__proc *answer(struct weft__here *here, struct weft__proc *proc, const char *call,
+                                        weft_ref from, weft_term value, size_t size)
 {
     weft_pid pid;
-    struct weft__proc *client = find_client(ref, &pid);
-    struct weft__bond *bond;
+    struct weft__proc *client = find_client(from.bits, &pid);
 
     if (client == NULL || !take_client(here, client))
         return NULL;
     weft__proc_prefetch_stack(client);
-    bond = find_bond(client, ref);
-    if (__builtin_expect(bond != NULL && bond->kind == WEFT__BOND_REPLY && !bond->is_done, 1)) {
-        bond->is_done = true;
-        bond->is_foreign = bond->peer != proc->pid.bits;
-        bond->value = value;
-    }
+    give(client, proc, call, from, value, size);
     return client;
+}
+
+/* Bytes of its copy; ends proc when there can be none. */
+static inline size_t answer_size(const char *call, weft_term value)
+{
+    struct weft__copy_refusal refusal = {WEFT__COPY_NONE, weft_none};
+    size_t size = is_word(value) ? 0 : weft_is_none(value) ? WEFT__COPY_REFUSED : weft__copy_size(value, &refusal);
+
+    if (__builtin_expect(size == WEFT__COPY_REFUSED, 0))
+        weft__copy_fail(call, &refusal);
+    return size;
 }
 
 /* It owes that answer no more. */
@@ -563,40 +600,30 @@ static void settle(struct weft__proc *proc, weft_ref from)
 
 void weft__call_answer(struct weft__proc *proc, const char *call, weft_ref from, weft_term value)
 {
-    struct weft__message *message;
+    size_t size = answer_size(call, value);
+    struct weft__here *here = weft__here();
+    struct weft__proc *client;
 
-    if (__builtin_expect(is_word(value), 1)) {
-        struct weft__here *here = weft__here();
-        struct weft__proc *client;
-
-        settle(proc, from);
-        client = answer_word(here, proc, from.bits, value);
-        if (__builtin_expect(client != NULL, 1)) {
-            weft__proc_make_ready(here, client);
-            return;
-        }
-    }
-    message = weft__call_prepare(proc, call, from, value, 0);
     settle(proc, from);
-    post_alone(message);
+    client = answer(here, proc, call, from, value, size);
+    if (client != NULL)
+        weft__proc_make_ready(here, client);
+    else
+        post_alone(weft__call_prepare(proc, call, from, value, 0));
 }
 
 struct weft__proc *weft__call_answer_last(struct weft__proc *proc, struct weft__serving *serving, weft_term value)
 {
+    size_t size = answer_size("weft_reply", value);
     struct weft__here *here = weft__here();
     weft_ref from = serving->from;
-    struct weft__message *message;
     struct weft__proc *client;
 
-    if (__builtin_expect(is_word(value), 1)) {
-        serving->from = weft_none;
-        client = answer_word(here, proc, from.bits, value);
-        if (__builtin_expect(client != NULL, 1))
-            return client;
-    }
-    message = weft__call_prepare(proc, "weft_reply", from, value, 0);
     serving->from = weft_none;
-    return post(here, message);
+    client = answer(here, proc, "weft_reply", from, value, size);
+    return __builtin_expect(client != NULL, 1)
+               ? client
+               : post(here, weft__call_prepare(proc, "weft_reply", from, value, 0));
 }
 
 void weft__serving_defer(struct weft__proc *proc, struct weft__serving *serving)
