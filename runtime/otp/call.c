@@ -358,6 +358,8 @@ static QUICK enum weft__call_outcome call_quick(struct weft__proc *proc, const c
     if (__builtin_expect(timeout_ms > 0, 1) && call_directly(here, proc, pid, request, message, &bond)) {
         if (__builtin_expect(!bond.is_done, 0))
             weft__call_wait(proc, &bond, timeout_ms);
+        else if (__builtin_expect(weft__proc_has_inbox(proc), 0))
+            weft__proc_drain(proc); /* as in any wait: or one that only calls never sees what came */
         return end_call(proc, &bond, out);
     }
     if (message == NULL)

@@ -725,6 +725,44 @@ TEST_WITH(a_sticky_one_runs_beside_two_that_call_each_other, .rules = "GS-62")
     run_in_runtime(a_sticky_one_is_heard, .workers = 1);
 }
 
+/* -- what comes to one that calls all the time ------------------------------------------ */
+
+enum { LONG = 100 };
+static uint64_t n_long;
+static weft_pid busy;
+
+static void *floods_from_outside(void *unused)
+{
+    (void)unused;
+    spin_until(&n_calls, 1000);
+    for (int i = 0; i < 2 * LONG; i++)
+        weft_send(busy, A(more));
+    spin_until(&n_calls, atomic_load(&n_calls) + 1000);
+    weft_long_queues(&n_long);
+    atomic_store(&n_heard, 1);
+    return NULL;
+}
+
+static weft_term is_known_to_have_a_long_mailbox(weft_term unused)
+{
+    weft_pid server = plain();
+    pthread_t sender;
+
+    (void)unused;
+    busy = weft_self();
+    check_int(pthread_create(&sender, NULL, floods_from_outside, NULL), 0);
+    calls_until_heard(server);
+    pthread_join(sender, NULL);
+    check_uint(n_long, 1);
+    weft_kill(server);
+    return A(ok);
+}
+
+TEST_WITH(messages_for_one_that_only_calls_are_counted, .rules = "GS-14")
+{
+    run_in_runtime(is_known_to_have_a_long_mailbox, .workers = 1, .long_queue = LONG);
+}
+
 PROCESS_TEST(a_caller_times_out_while_its_server_keeps_the_worker, "GS-15 PROC-19")
 {
     weft_pid server = plain();
