@@ -83,7 +83,7 @@
 #define WEFT__HOG_PATIENCE_NS (50 * WEFT__NS_PER_MS) /* then the ask is withdrawn */
 #define WEFT__HOG_TOLD_NS (100 * WEFT__NS_PER_MS) /* then it is told of */
 #define WEFT__HOG_SOON 20 /* asks of a run in quick succession; then one in a tick */
-#define WEFT__HOG_NICE 19
+#define WEFT__HOG_NICE 10 /* a tenth of what the carrier gets: less could starve it */
 
 void weft__hogs_init(struct weft__sched *sched)
 {
