@@ -81,6 +81,20 @@ PROCESS_TEST(a_key_that_is_registered_is_another_thing_than_its_lock, "REG-48")
     check_int(weft_registry_unregister(A(reg), A(k)), 1);
 }
 
+/* So many that keys share what weft keeps them in. */
+PROCESS_TEST(among_a_thousand_keys_the_lock_goes_to_who_waits_for_that_key, "REG-49")
+{
+    weft_pid first, waits;
+
+    start();
+    first = holder(weft_int(0));
+    for (int i = 1; i < 1000; i++)
+        holder(weft_int(i));
+    waits = waiter(weft_int(0));
+    weft_send(first, A(let_go));
+    expect_message(weft_tuple(A(has), weft_int(0), waits));
+}
+
 /* -- one at a time --------------------------------------------------------------------- */
 
 static _Atomic int n_inside, n_together, n_left;
