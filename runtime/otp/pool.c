@@ -74,23 +74,65 @@ struct pool {
 
 /* -- opening ------------------------------------------------------------------------ */
 
+/* A resource is its opener's until the pool has said that it took it: a pool that
+ * ends first leaves it to the opener to close. */
+struct opening {
+    const weft_pool_resource *kind;
+    weft_term resource;
+    bool is_ours;
+};
+
+/* arg: {kind, resource} */
+WEFT__GATE static weft_term close_one(weft_term arg)
+{
+    const weft_pool_resource *kind = WEFT__POOL_KIND(weft_tuple_at(arg, 0));
+    weft_term resource = weft_tuple_at(arg, 1);
+
+    if (kind->close != NULL)
+        kind->close(resource);
+    else if (weft_is_pid(resource))
+        weft_exit_signal(resource, A(shutdown));
+    return A(ok);
+}
+
+/* The opener is ended. A defer may not park, close may. */
+static void leave_to_closer(void *arg)
+{
+    const struct opening *opening = arg;
+
+    if (opening->is_ours)
+        weft_spawn(close_one, weft_tuple(weft_pointer(opening->kind), opening->resource), .label = "pool closer");
+}
+
+/* false: the pool has ended. */
+static bool await_taken(weft_pid pool)
+{
+    weft_receive_each (message) {
+        if (weft_eq(message, A(taken)))
+            return true;
+        if (weft_match(message, weft_tuple(A(EXIT), pool, weft_any)))
+            return false;
+    }
+    return false;
+}
+
 /* arg: {pool, kind, arg}. Says {:opened, self, resource} or {:failed, self, reason}. */
 WEFT__GATE static weft_term open_one(weft_term arg)
 {
-    const weft_pool_resource *kind = WEFT__POOL_KIND(weft_tuple_at(arg, 1));
+    struct opening opening = {.kind = WEFT__POOL_KIND(weft_tuple_at(arg, 1)), .resource = weft_none};
     weft_pid pool = weft_tuple_at(arg, 0);
-    weft_term resource = weft_none, given = weft_tuple_at(arg, 2);
-    bool is_open = kind->open(weft_eq(given, A(none)) ? weft_none : given, pool, &resource);
+    weft_term given = weft_tuple_at(arg, 2);
 
-    /* A process is linked to this one until the pool has it. */
-    if (is_open && weft_is_pid(resource))
-        weft_link(resource);
-    weft_send(pool, weft_tuple(is_open ? A(opened) : A(failed), weft_self(),
-                               weft_is_none(resource) ? A(none) : resource));
-    if (is_open && weft_is_pid(resource)) {
-        weft_receive(A(taken), WEFT_INFINITY, NULL);
-        weft_unlink(resource);
-    }
+    weft_defer(leave_to_closer, &opening);
+    opening.is_ours = opening.kind->open(weft_eq(given, A(none)) ? weft_none : given, pool, &opening.resource);
+    weft_trap_exit(true); /* to hear first what the pool said before it ended */
+    weft_send(pool, weft_tuple(opening.is_ours ? A(opened) : A(failed), weft_self(),
+                               weft_is_none(opening.resource) ? A(none) : opening.resource));
+    if (opening.is_ours && await_taken(pool))
+        opening.is_ours = false;
+    weft_undefer(leave_to_closer, &opening);
+    if (opening.is_ours)
+        close_one(weft_tuple(weft_pointer(opening.kind), opening.resource));
     return A(ok);
 }
 
@@ -149,13 +191,6 @@ static void open_failed(struct pool *pool, weft_term reason)
 }
 
 /* -- closing ------------------------------------------------------------------------- */
-
-/* arg: {kind, resource} */
-WEFT__GATE static weft_term close_one(weft_term arg)
-{
-    WEFT__POOL_KIND(weft_tuple_at(arg, 0))->close(weft_tuple_at(arg, 1));
-    return A(ok);
-}
 
 /* One that is in no list. */
 static void close_resource(struct pool *pool, struct resource *resource)
@@ -435,10 +470,9 @@ static void opened(struct pool *pool, weft_pid opener, weft_term term)
     set_good(pool, resource);
     pool->n_failures = 0;
     pool->retry_ms = pool->first_retry_ms;
-    if (weft_is_pid(term)) {
+    if (weft_is_pid(term))
         weft_link(term);
-        weft_send(opener, A(taken));
-    }
+    weft_send(opener, A(taken));
     give_out(pool, resource);
 }
 

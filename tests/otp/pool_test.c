@@ -4,6 +4,7 @@
 #include "weft/gen_server.h"
 #include "weft/pool.h"
 #include "weft/supervisor.h"
+#include "weft/sys.h"
 
 static _Atomic int n_opened, n_closed, n_checked, n_refused;
 static _Atomic int may_open = 1, is_good = 1;
@@ -150,6 +151,48 @@ PROCESS_TEST(a_pool_opens_its_resources_and_hands_them_out_one_each)
     check_term(weft_pool_checkout(A(pool), BOUND_MS), second); /* the one used last */
     check_int(n_opened, 2);
     check_int(n_closed, 0);
+}
+
+static weft_pid await_opener(void)
+{
+    weft_pid opener = weft_none;
+
+    while (weft_is_none(opener))
+        weft_receive(weft_tuple(A(opener), weft_bind(&opener)), WEFT_INFINITY, NULL);
+    return opener;
+}
+
+/* arg: who is told, and says when it is open. */
+static bool told_open(weft_term arg, weft_pid pool, weft_term *resource)
+{
+    weft_send(arg, weft_tuple(A(opener), weft_self()));
+    weft_receive(A(open), WEFT_INFINITY, NULL);
+    return number_open(arg, pool, resource);
+}
+
+static const weft_pool_resource told = {.open = told_open, .close = number_close};
+
+PROCESS_TEST(what_was_opened_while_the_pool_ended_is_closed)
+{
+    weft_pid pool, opener;
+    weft_ref down, gone;
+
+    weft_trap_exit(true);
+    pool = weft_must(weft_pool_start_link(&told, weft_self(), .capacity = 1));
+    opener = await_opener();
+    down = weft_monitor(opener);
+    weft_sys_suspend(pool, BOUND_MS); /* it will not see that it is open */
+    weft_send(opener, A(open));
+    for (int64_t until_ms = now_ms() + BOUND_MS; atomic_load(&n_opened) == 0 && now_ms() < until_ms;)
+        weft_yield();
+    gone = weft_monitor(pool);
+    weft_gen_server_stop(pool, A(shutdown), BOUND_MS);
+    await_down(gone);
+    await_down(down);
+    for (int64_t until_ms = now_ms() + BOUND_MS; atomic_load(&n_closed) == 0 && now_ms() < until_ms;)
+        weft_yield();
+    check_int(atomic_load(&n_opened), 1);
+    check_int(atomic_load(&n_closed), 1);
 }
 
 PROCESS_TEST(a_lazy_pool_opens_one_when_it_is_needed)
