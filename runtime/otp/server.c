@@ -533,13 +533,20 @@ static void run_after(struct weft__proc *client)
         weft__fiber_run_after(here, &client->fiber);
 }
 
+/* Has something come into the mailbox since next_message found nothing? A look for
+ * signals takes in all that is in the inbox, messages too. */
+static bool has_news(const struct weft__proc *proc, const struct weft__server *server)
+{
+    return proc->mailbox.last != (server->is_suspended ? server->seen : NULL);
+}
+
 /* Nothing to do. It holds no stack: it parks by returning. Who was answered last runs
  * next then, without a way through the queue. */
 static WEFT__GATE_PART enum weft__step rest(struct weft__proc *proc, struct weft__server *server)
 {
     struct weft__proc *client;
 
-    if (weft__proc_is_doomed(proc))
+    if (weft__proc_is_doomed(proc) || has_news(proc, server))
         return WEFT__STEP_ON;
     /* First the token, then what it stands for: a timer that fires in between
      * leaves the token, and parking fails. */

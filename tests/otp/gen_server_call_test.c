@@ -861,3 +861,75 @@ TEST_WITH(who_calls_without_an_end_leaves_others_their_turns, .rules = "GS-62")
 {
     run_in_runtime(calls_beside_another, .workers = 1);
 }
+
+/* -- a signal on the way to rest ------------------------------------------------------- */
+
+static weft_init_result traps_init(weft_term arg)
+{
+    weft_trap_exit(true);
+    return weft_init_ok(weft_to_pointer(arg));
+}
+
+static weft_result traps_cast(void *state, weft_term client)
+{
+    (void)state;
+    weft_send(client, A(served));
+    return weft_noreply();
+}
+
+/* Tells who sent the exit signal. */
+static weft_result traps_info(void *state, weft_term message)
+{
+    weft_term from = weft_none, reason = weft_none;
+
+    (void)state;
+    if (weft_match(message, weft_tuple(A(EXIT), weft_bind(&from), weft_bind(&reason))))
+        weft_send(from, reason);
+    return weft_noreply();
+}
+
+static const weft_gen_server trapping = {.init = traps_init, .handle_cast = traps_cast, .handle_info = traps_info};
+
+static _Atomic int turn; /* which one is under way; -1: none comes */
+
+/* In each turn one cast, of which the server goes to rest on this worker. */
+static weft_term do_cast_in_each_turn(weft_term server)
+{
+    for (int now, seen = 0; (now = atomic_load(&turn)) >= 0;) {
+        if (now == seen) {
+            weft_yield();
+            continue;
+        }
+        seen = now;
+        weft_gen_server_cast(server, weft_self());
+        expect_message(A(served));
+    }
+    return A(ok);
+}
+
+/* A server that has found nothing in its mailbox and is about to wait looks for signals
+ * once more: what it takes in then is not to lie there until something else comes. */
+PROCESS_TEST(a_trapped_exit_that_meets_a_server_going_to_rest_is_handled, "PROC-16")
+{
+    static int nothing;
+    weft_pid server = weft_must(weft_gen_server_start(&trapping, weft_pointer(&nothing)));
+    weft_pid caster = puppet_start();
+    uint64_t random = 1;
+    int n = scaled(300000);
+
+    tell(caster, do_cast_in_each_turn, server);
+    for (int i = 1; i <= n; i++) {
+        WEFT_SCOPE;
+
+        random = random * 6364136223846793005 + 1442695040888963407;
+        atomic_store(&turn, i);
+        for (uint64_t spin = random >> 54; spin > 0; spin--)
+            atomic_signal_fence(memory_order_seq_cst);
+        weft_exit_signal(server, weft_int(i));
+        if (!check(weft_receive(weft_int(i), BOUND_MS, NULL)))
+            break;
+    }
+    atomic_store(&turn, -1);
+    puppet_stop(caster);
+    weft_gen_server_stop(server, A(normal), BOUND_MS);
+}
