@@ -130,12 +130,14 @@ WEFT_API int weft_close(int fd);
 
 /* Make another process the owner: it is closed when that one ends.
  *
- *   fd   the caller's, or one nobody owns (made elsewhere)
+ *   fd   the caller's; or one nobody owns (made elsewhere), which only the caller
+ *        itself may be given first
  *   to   a pid, also the caller's; or weft_none: nobody owns it any more
  *
  * Where:    in a process. Never switches.
  * Returns:  0; WEFT_ENOPROC: that process has ended, the owner stays;
- *           WEFT_ENOTOWNER: it belongs to another process; WEFT_EBADF. */
+ *           WEFT_ENOTOWNER: it is not the caller's (the process it was meant for
+ *           may have closed it already); WEFT_EBADF. */
 WEFT_API int weft_give_fd(int fd, weft_pid to);
 
 /* The owner, or weft_none. From anywhere. Never switches. */

@@ -327,7 +327,11 @@ int weft_give_fd(int fd, weft_pid to)
     if (fcntl(fd, F_GETFD) < 0)
         return WEFT_EBADF;
     owner = disown(fd, proc->pid);
-    if (!weft_is_none(owner) && owner.bits != proc->pid.bits)
+    /* One that nobody owns is given to nobody but the caller: it may have been
+     * closed just now, by the process it is meant for, and its number be that of
+     * what a third one opens. */
+    if (owner.bits != proc->pid.bits &&
+        (!weft_is_none(owner) || (!weft_is_none(to) && to.bits != proc->pid.bits)))
         return WEFT_ENOTOWNER;
     if (weft_is_none(to))
         return 0;

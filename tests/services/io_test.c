@@ -518,6 +518,7 @@ PROCESS_TEST(what_is_closed_or_given_away_is_not_closed_again, "PROC-18")
     check_int(weft_close(first), 0); /* any process may */
     check_term(weft_fd_owner(first), weft_none);
     check_int(open("/dev/null", O_RDONLY), first); /* another file, and nobody's */
+    check_int(weft_give_fd(first, puppet), WEFT_ENOTOWNER); /* late: it is not what it was */
     check_int(weft_give_fd(second, weft_self()), WEFT_ENOTOWNER);
     puppet_stop(puppet);
     check(is_open(first));
