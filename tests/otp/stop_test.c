@@ -329,6 +329,7 @@ static weft_term app_that_spins(weft_term args)
     pthread_t thread;
 
     check_int(pthread_create(&thread, NULL, terminates_when_it_spins, NULL), 0);
+    check_int(pthread_detach(thread), 0); /* nobody is left to join it */
     atomic_store(&is_blocked, 1);
     while (atomic_load(&is_blocked) == 1)
         ;
