@@ -113,28 +113,6 @@ weft_child_spec weft_gen_server_child(const weft_gen_server *server, weft_term a
 
 /* -- asking: calls are in call.c ------------------------------------------------------------ */
 
-/* The place that a request takes where the server has a bound. timeout_ms < 0 does
- * not wait. 0, with COUNTED in *flags; what weft_gen_server_cast_wait says; or 1:
- * it is to be dropped. */
-static int take_place(struct weft__proc *proc, weft_pid pid, int64_t timeout_ms, unsigned *flags)
-{
-    switch (timeout_ms < 0 ? weft__room_take(pid) : weft__room_wait(proc, pid, timeout_ms)) {
-    case WEFT__ROOM_TAKEN:
-        *flags = WEFT__COUNTED;
-        return 0;
-    case WEFT__ROOM_FULL:
-        return WEFT_EFULL;
-    case WEFT__ROOM_TIMED_OUT:
-        return WEFT_ETIMEDOUT;
-    case WEFT__ROOM_ITSELF:
-        return WEFT_EDEADLK;
-    case WEFT__ROOM_DROPS:
-    case WEFT__ROOM_GONE:
-        break;
-    }
-    return 1;
-}
-
 static int cast(struct weft__proc *proc, const char *call, weft_server server, weft_term request, int64_t timeout_ms)
 {
     struct weft__copy_refusal refusal;
@@ -150,10 +128,11 @@ static int cast(struct weft__proc *proc, const char *call, weft_server server, w
     if (peer == NULL || !weft__proc_is_there(peer, pid))
         return 0;
     if (__builtin_expect(weft__proc_is_bounded(peer, pid), 0)) {
-        int code = take_place(proc, pid, timeout_ms, &flags);
+        int code = weft__room_enter(proc, pid, timeout_ms);
 
         if (code != 0)
             return code < 0 ? code : 0;
+        flags = WEFT__COUNTED;
     }
     message = weft__message_new(WEFT__MESSAGE_CAST, request, &refusal);
     if (message == NULL) {

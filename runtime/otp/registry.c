@@ -295,20 +295,25 @@ int weft_registry_register(weft_atom registry, weft_term key, weft_term value, w
 
 /* -- as a name -------------------------------------------------------------------------------- */
 
+/* Is there such a registry, of unique keys? 0 or a code. In a section of the epoch. */
+static int find_unique(weft_term name, const struct weft__registry **registry)
+{
+    *registry = weft__registry_find(name);
+    if (*registry == NULL)
+        return WEFT_ENOENT;
+    return (*registry)->keys == WEFT_UNIQUE ? 0 : WEFT_ENOTSUP;
+}
+
 int weft__registry_whereis(weft_term name, uint64_t hash, weft_term key, weft_pid *pid)
 {
     struct weft__epoch *epoch = weft__registry_need_epoch();
     const struct weft__registry *registry;
-    int code = 0;
+    int code;
 
     *pid = weft_none;
     weft__epoch_begin(epoch);
-    registry = weft__registry_find(name);
-    if (registry == NULL)
-        code = WEFT_ENOENT;
-    else if (registry->keys != WEFT_UNIQUE)
-        code = WEFT_ENOTSUP;
-    else
+    code = find_unique(name, &registry);
+    if (code == 0)
         *pid = holder_of(weft__registry_part(registry, hash, weft_none), hash, key);
     weft__epoch_end(epoch);
     return code;
@@ -321,19 +326,14 @@ static int via_whereis(weft_term name, weft_term key, weft_pid *pid)
     return code == WEFT_ENOENT ? 0 : code;
 }
 
-/* Is there such a registry, and of what keys? 0 or a code. */
 static int via_check(weft_term name)
 {
     struct weft__epoch *epoch = weft__registry_need_epoch();
     const struct weft__registry *registry;
-    int code = 0;
+    int code;
 
     weft__epoch_begin(epoch);
-    registry = weft__registry_find(name);
-    if (registry == NULL)
-        code = WEFT_ENOENT;
-    else if (registry->keys != WEFT_UNIQUE)
-        code = WEFT_ENOTSUP;
+    code = find_unique(name, &registry);
     weft__epoch_end(epoch);
     return code;
 }

@@ -94,23 +94,14 @@ static int post_to(const struct target *target, weft_term term, unsigned flags, 
 static int send_bounded(const struct target *target, weft_term message, int64_t timeout_ms,
                         struct weft__copy_refusal *refusal)
 {
+    int code;
+
     if (weft__copy_size(message, refusal) == WEFT__COPY_REFUSED)
         return WEFT_EBADTERM;
-    switch (timeout_ms < 0 ? weft__room_take(target->pid)
-                           : weft__room_wait(weft__proc_here(), target->pid, timeout_ms)) {
-    case WEFT__ROOM_TAKEN:
-        return post_to(target, message, WEFT__COUNTED, refusal);
-    case WEFT__ROOM_FULL:
-        return WEFT_EFULL;
-    case WEFT__ROOM_TIMED_OUT:
-        return WEFT_ETIMEDOUT;
-    case WEFT__ROOM_ITSELF:
-        return WEFT_EDEADLK;
-    case WEFT__ROOM_DROPS:
-    case WEFT__ROOM_GONE:
-        break;
-    }
-    return 0;
+    code = weft__room_enter(weft__proc_here(), target->pid, timeout_ms);
+    if (code != 0)
+        return code < 0 ? code : 0;
+    return post_to(target, message, WEFT__COUNTED, refusal);
 }
 
 static int send(weft_term to, weft_term message, struct weft__copy_refusal *refusal)

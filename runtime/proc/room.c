@@ -17,6 +17,7 @@
 
 #include "base/spin.h"
 #include "proc/runtime.h"
+#include "weft/error.h"
 
 #define COUNT_BITS 27
 #define COUNT ((UINT64_C(1) << COUNT_BITS) - 1)
@@ -284,6 +285,26 @@ void weft__room_close(struct weft__proc *proc)
     weft__spin_release(&room->lock);
     while (answer_first(room, WEFT__ROOM_GONE))
         ;
+}
+
+/* -- for senders --------------------------------------------------------------------------------- */
+
+int weft__room_enter(struct weft__proc *proc, weft_pid pid, int64_t timeout_ms)
+{
+    switch (timeout_ms < 0 ? weft__room_take(pid) : weft__room_wait(proc, pid, timeout_ms)) {
+    case WEFT__ROOM_TAKEN:
+        return 0;
+    case WEFT__ROOM_FULL:
+        return WEFT_EFULL;
+    case WEFT__ROOM_TIMED_OUT:
+        return WEFT_ETIMEDOUT;
+    case WEFT__ROOM_ITSELF:
+        return WEFT_EDEADLK;
+    case WEFT__ROOM_DROPS:
+    case WEFT__ROOM_GONE:
+        break;
+    }
+    return 1;
 }
 
 /* -- figures ------------------------------------------------------------------------------------ */

@@ -55,6 +55,9 @@ bool weft__room_make(struct weft__proc *proc, uint32_t max, bool drops);
 enum weft__room_answer weft__room_take(weft_pid pid);
 /* The same for proc, waiting for one: 0 looks once. May park. */
 enum weft__room_answer weft__room_wait(struct weft__proc *proc, weft_pid pid, int64_t timeout_ms);
+/* Either: timeout_ms < 0 does not wait. 0: it is taken; 1: there is none, and what was
+ * to be sent is to be dropped in silence; or a code for the sender. */
+int weft__room_enter(struct weft__proc *proc, weft_pid pid, int64_t timeout_ms);
 /* A place that was taken is free, or another's. Never switches. */
 void weft__room_give_back(weft_pid pid);
 

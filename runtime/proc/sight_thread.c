@@ -8,9 +8,6 @@
  */
 #include "proc/sight.h"
 
-#include <fcntl.h>
-#include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "base/code.h"
@@ -21,6 +18,7 @@
 #include "proc/fault.h"
 #include "proc/registers.h"
 #include "proc/runtime.h"
+#include "sched/hog.h"
 #include "sched/stack.h"
 
 #define CARRIERS_MAX 4096        /* that are looked at */
@@ -65,34 +63,6 @@ static void take_answer(struct weft__sight *sight, const struct weft__autopsy *a
 }
 
 /* -- in the kernel ------------------------------------------------------------------------ */
-
-/* Where a thread called the kernel, which has it wait. false: it runs. */
-static bool find_call(pid_t tid, uintptr_t *pc, uintptr_t *sp)
-{
-    char path[64], text[256];
-    unsigned long long at[2];
-    const char *last;
-    ssize_t n;
-    int fd;
-
-    snprintf(path, sizeof path, "/proc/self/task/%d/syscall", (int)tid);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    n = read(fd, text, sizeof text - 1);
-    close(fd);
-    if (n <= 0)
-        return false;
-    text[n] = 0;
-    last = strrchr(text, ' '); /* ... sp pc */
-    while (last != NULL && last > text && last[-1] != ' ')
-        last--;
-    if (last == NULL || sscanf(last, "%llx %llx", &at[0], &at[1]) != 2 || at[0] == 0)
-        return false;
-    *sp = (uintptr_t)at[0];
-    *pc = (uintptr_t)at[1];
-    return true;
-}
 
 static bool is_return(uintptr_t address)
 {
@@ -176,13 +146,16 @@ void weft__sight_take_thread(struct weft__runtime *runtime, const struct weft__p
     pid_t tid = thread_of(runtime->sched, proc);
     struct weft__stack_place place;
     struct weft__autopsy autopsy;
-    uintptr_t pc = 0, sp = 0;
+    struct weft__waits_in in;
     bool is_in_kernel;
+    uintptr_t sp;
 
     if (tid == 0)
         return;
-    is_in_kernel = tid != gettid() && find_call(tid, &pc, &sp);
-    if (!is_in_kernel) {
+    is_in_kernel = tid != gettid() && weft__hog_waits_in(tid, &in) && in.sp != 0;
+    if (is_in_kernel) {
+        sp = (uintptr_t)in.sp;
+    } else {
         if (!weft__fault_look_at(tid, proc, &autopsy))
             return;
         sp = (uintptr_t)autopsy.sp;
@@ -195,6 +168,6 @@ void weft__sight_take_thread(struct weft__runtime *runtime, const struct weft__p
         take_answer(sight, &autopsy);
         return;
     }
-    add(sight, pc);
+    add(sight, (uintptr_t)in.pc);
     scan(sight, sp, (uintptr_t)place.high);
 }
