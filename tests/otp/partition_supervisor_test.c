@@ -116,22 +116,12 @@ static weft_term starts_with_no_argument(weft_term arg)
     return A(ok);
 }
 
-static void mistake(weft_fn *fn, const char *words)
-{
-    weft_ref down;
-    weft_term text = weft_none;
-
-    weft_spawn(fn, weft_none, .monitor = &down);
-    check_fits(await_down(down), weft_tuple(A(badarg), weft_bind(&text)));
-    check_has(weft_text(text), words);
-}
-
 PROCESS_TEST(bad_options_fail_in_the_caller_by_name, "PSUP-2 PSUP-4")
 {
-    mistake(starts_without_name, ".name is missing");
-    mistake(starts_without_child, ".child is missing");
-    mistake(starts_a_negative_number, ".partitions is -2");
-    mistake(starts_with_no_argument, ".with_argument gave nothing for partition 0");
+    check_mistake(starts_without_name, weft_none, ".name is missing");
+    check_mistake(starts_without_child, weft_none, ".child is missing");
+    check_mistake(starts_a_negative_number, weft_none, ".partitions is -2");
+    check_mistake(starts_with_no_argument, weft_none, ".with_argument gave nothing for partition 0");
 }
 
 PROCESS_TEST(when_one_partition_fails_to_start_all_are_rolled_back, "PSUP-3")

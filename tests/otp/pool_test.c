@@ -478,16 +478,6 @@ PROCESS_TEST(an_opener_that_crashes_is_missed)
 
 /* -- mistakes ---------------------------------------------------------------------------------------------- */
 
-static void mistake(weft_fn *fn, weft_term arg, const char *words)
-{
-    weft_ref down;
-    weft_term text = weft_none;
-
-    weft_spawn(fn, arg, .monitor = &down);
-    if (check_fits(await_down(down), weft_tuple(A(badarg), weft_bind(&text))))
-        check_has(weft_text(text), words);
-}
-
 static weft_term starts_with_capacity(weft_term n)
 {
     weft_pool_start_link(&number, A(x), .capacity = weft_to_int(n));
@@ -512,11 +502,11 @@ PROCESS_TEST(mistakes_are_named)
 {
     weft_term out = weft_none;
 
-    mistake(starts_with_capacity, weft_int(0), ".capacity is 0: from 1");
-    mistake(starts_without_open, A(x), "no open function");
+    check_mistake(starts_with_capacity, weft_int(0), ".capacity is 0: from 1");
+    check_mistake(starts_without_open, A(x), "no open function");
     check(!weft_pool_try_checkout(A(nowhere), BOUND_MS, &out));
     check_term(out, A(noproc));
-    mistake(checks_out_of_a_number, A(x), "names no server");
+    check_mistake(checks_out_of_a_number, A(x), "names no server");
     start(&number, .capacity = 1);
-    mistake(do_checkin, A(nothing_of_it), "holds no such resource of this pool: :nothing_of_it");
+    check_mistake(do_checkin, A(nothing_of_it), "holds no such resource of this pool: :nothing_of_it");
 }

@@ -42,17 +42,6 @@ static weft_pid partition_of(weft_pid pubsub, int64_t number)
     return weft_none;
 }
 
-/* What a process that ran fn(arg) ended with: {:badarg, text}, which has those words. */
-static void mistake(weft_fn *fn, weft_term arg, const char *words)
-{
-    weft_ref down;
-    weft_term text = weft_none;
-
-    weft_spawn(fn, arg, .monitor = &down);
-    if (check_fits(await_down(down), weft_tuple(A(badarg), weft_bind(&text))))
-        check_has(weft_text(text), words);
-}
-
 /* Every row and seat is as it should be. */
 static void check_topics(void)
 {
@@ -81,10 +70,10 @@ static weft_term starts_small(weft_term size)
 
 PROCESS_TEST(bad_options_fail_in_the_caller_by_name, "PS-1")
 {
-    mistake(starts_without_name, A(x), "weft_pubsub_start_link: .name is missing");
-    mistake(starts_named, weft_str("events"), ".name is \"events\": an atom");
-    mistake(starts_named, A(nil), ".name is nil");
-    mistake(starts_small, weft_int(-1), ".pool_size is -1: from 1");
+    check_mistake(starts_without_name, A(x), "weft_pubsub_start_link: .name is missing");
+    check_mistake(starts_named, weft_str("events"), ".name is \"events\": an atom");
+    check_mistake(starts_named, A(nil), ".name is nil");
+    check_mistake(starts_small, weft_int(-1), ".pool_size is -1: from 1");
 }
 
 PROCESS_TEST(it_has_a_quarter_as_many_partitions_as_there_are_workers, "PS-1")
@@ -143,12 +132,12 @@ PROCESS_TEST(an_unknown_pubsub_is_named, "PS-3")
     size_t n = 7;
 
     for (size_t i = 0; i < COUNT(calls); i++)
-        mistake(calls[i], A(nowhere), "unknown PubSub :nowhere");
+        check_mistake(calls[i], A(nowhere), "unknown PubSub :nowhere");
     check_int(weft_pubsub_try_broadcast(A(nowhere), A(t), A(m), &n), WEFT_ENOENT);
     check_int(n, 0);
     weft_must(weft_registry_start_link(.name = A(reg), .keys = WEFT_DUPLICATE));
-    mistake(broadcasts_in, A(reg), "unknown PubSub :reg");
-    mistake(subscribes_in, A(reg), "unknown PubSub :reg");
+    check_mistake(broadcasts_in, A(reg), "unknown PubSub :reg");
+    check_mistake(subscribes_in, A(reg), "unknown PubSub :reg");
 }
 
 /* -- subscribing --------------------------------------------------------------------- */
@@ -310,9 +299,9 @@ static weft_term has_pattern_as_metadata(weft_term arg)
 PROCESS_TEST(a_pattern_is_neither_topic_nor_metadata)
 {
     start(1);
-    mistake(subscribes_to_none, A(x), "weft_pubsub_subscribe: the topic cannot be kept");
-    mistake(subscribes_to_pattern, A(x), "the topic cannot be kept: a term with weft_any in it");
-    mistake(has_pattern_as_metadata, A(x), "the metadata cannot be kept: a term with weft_any in it");
+    check_mistake(subscribes_to_none, A(x), "weft_pubsub_subscribe: the topic cannot be kept");
+    check_mistake(subscribes_to_pattern, A(x), "the topic cannot be kept: a term with weft_any in it");
+    check_mistake(has_pattern_as_metadata, A(x), "the metadata cannot be kept: a term with weft_any in it");
 }
 
 /* -- broadcasting -------------------------------------------------------------------------- */
@@ -342,7 +331,7 @@ static weft_term broadcasts_from(weft_term from)
 PROCESS_TEST(broadcast_from_what_is_no_process_fails_in_words, "PS-13")
 {
     start(1);
-    mistake(broadcasts_from, A(me), "weft_pubsub_broadcast_from: :me is no pid");
+    check_mistake(broadcasts_from, A(me), "weft_pubsub_broadcast_from: :me is no pid");
 }
 
 PROCESS_TEST(when_broadcast_returns_the_message_is_in_every_mailbox, "PS-14")
@@ -478,8 +467,8 @@ PROCESS_TEST(what_is_no_message_fails_or_is_reported, "PS-18")
 
     start(1);
     weft_pubsub_subscribe(A(ps), A(topic));
-    mistake(broadcasts_none, A(x), "weft_pubsub_broadcast: was given a term with weft_none");
-    mistake(broadcasts_pattern, A(x), "weft_any");
+    check_mistake(broadcasts_none, A(x), "weft_pubsub_broadcast: was given a term with weft_none");
+    check_mistake(broadcasts_pattern, A(x), "weft_any");
     check_int(weft_pubsub_try_broadcast(A(ps), A(topic), weft_none, &n), WEFT_EBADTERM);
     check_int(n, 0);
     check_int(weft_pubsub_try_broadcast(A(ps), A(topic), A(news), &n), 0);
@@ -556,7 +545,7 @@ static weft_term dispatches_to_nothing(weft_term arg)
 PROCESS_TEST(a_dispatcher_that_is_missing_is_refused)
 {
     start(1);
-    mistake(dispatches_to_nothing, A(x), "weft_pubsub_dispatch: the dispatcher is NULL");
+    check_mistake(dispatches_to_nothing, A(x), "weft_pubsub_dispatch: the dispatcher is NULL");
 }
 
 PROCESS_TEST(a_dispatcher_that_fails_fails_the_broadcast, "PS-21")

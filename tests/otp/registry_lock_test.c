@@ -365,22 +365,12 @@ static weft_term locks_for_nothing(weft_term key)
     return weft_registry_lock(A(reg), key, weft_is_none(key) ? at_once : NULL, NULL);
 }
 
-static void mistake(weft_fn *fn, weft_term arg, const char *words)
-{
-    weft_ref down;
-    weft_term text = weft_none;
-
-    weft_spawn(fn, arg, .monitor = &down);
-    if (check_fits(await_down(down), weft_tuple(A(badarg), weft_bind(&text))))
-        check_has(weft_text(text), words);
-}
-
 PROCESS_TEST(locking_a_held_key_again_fails_naming_the_key, "REG-52")
 {
     start();
-    mistake(locks_twice, A(x), "holds the lock of {:k, 7} already");
+    check_mistake(locks_twice, A(x), "holds the lock of {:k, 7} already");
     check(is_free(weft_tuple(A(k), weft_int(7))));
-    mistake(locks_in, A(nowhere), "unknown registry :nowhere");
-    mistake(locks_for_nothing, A(k), "the function is NULL");
-    mistake(locks_for_nothing, weft_none, "the key is weft_none");
+    check_mistake(locks_in, A(nowhere), "unknown registry :nowhere");
+    check_mistake(locks_for_nothing, A(k), "the function is NULL");
+    check_mistake(locks_for_nothing, weft_none, "the key is weft_none");
 }

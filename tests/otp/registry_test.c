@@ -47,17 +47,6 @@ static weft_pid partition_of(weft_pid registry, int64_t number)
     return weft_none;
 }
 
-/* What a process that ran fn(arg) ended with: {:badarg, text}, which has those words. */
-static void mistake(weft_fn *fn, weft_term arg, const char *words)
-{
-    weft_ref down;
-    weft_term text = weft_none;
-
-    weft_spawn(fn, arg, .monitor = &down);
-    if (check_fits(await_down(down), weft_tuple(A(badarg), weft_bind(&text))))
-        check_has(weft_text(text), words);
-}
-
 /* -- starting -------------------------------------------------------------------- */
 
 static weft_term starts_without_name(weft_term arg)
@@ -86,10 +75,10 @@ static weft_term starts_with_listeners(weft_term listeners)
 
 PROCESS_TEST(bad_options_fail_in_the_caller_by_name, "REG-1 REG-2")
 {
-    mistake(starts_without_name, A(x), ".name is missing");
-    mistake(starts_without_keys, A(x), ".keys is missing: WEFT_UNIQUE, WEFT_DUPLICATE");
-    mistake(starts_without_partitions, A(x), ".partitions is 0: from 1");
-    mistake(starts_with_listeners, weft_list(weft_int(1)), ".listeners has 1");
+    check_mistake(starts_without_name, A(x), ".name is missing");
+    check_mistake(starts_without_keys, A(x), ".keys is missing: WEFT_UNIQUE, WEFT_DUPLICATE");
+    check_mistake(starts_without_partitions, A(x), ".partitions is 0: from 1");
+    check_mistake(starts_with_listeners, weft_list(weft_int(1)), ".listeners has 1");
 }
 
 PROCESS_TEST(it_is_a_supervisor_with_a_child_for_each_partition, "REG-3")
@@ -132,7 +121,7 @@ PROCESS_TEST(an_unknown_registry_is_named, "REG-4")
     static weft_fn *const calls[] = {looks_up, registers_in, counts, puts_meta, unregisters_in};
 
     for (size_t i = 0; i < COUNT(calls); i++)
-        mistake(calls[i], A(nowhere), "unknown registry :nowhere");
+        check_mistake(calls[i], A(nowhere), "unknown registry :nowhere");
 }
 
 /* -- registering -------------------------------------------------------------------- */
@@ -252,7 +241,7 @@ static weft_term registers_a_pattern(weft_term arg)
 PROCESS_TEST(a_pattern_is_no_key, "REG-22")
 {
     start(WEFT_UNIQUE, 1);
-    mistake(registers_a_pattern, A(x), "the key cannot be kept: a term with weft_any in it");
+    check_mistake(registers_a_pattern, A(x), "the key cannot be kept: a term with weft_any in it");
 }
 
 /* -- whereis and via ---------------------------------------------------------------------- */
@@ -321,7 +310,7 @@ PROCESS_TEST(a_message_a_timer_and_a_monitor_take_a_via_name, "REG-32 REG-34")
     weft_send(name, A(hello));
     expect_message(A(hello));
     check_int(weft_try_send(nobody, A(hello)), WEFT_ENOPROC);
-    mistake(sends_by_via, weft_str("nobody"), "nobody is registered as {:via, :reg, \"nobody\"}");
+    check_mistake(sends_by_via, weft_str("nobody"), "nobody is registered as {:via, :reg, \"nobody\"}");
     weft_send_after(name, weft_tuple(A(later), weft_str("text")), 1);
     expect_message(weft_tuple(A(later), weft_str("text")));
     weft_start_timer(name, A(timer), 1);
@@ -365,12 +354,12 @@ static weft_term monitors_by_via(weft_term arg)
 PROCESS_TEST(a_via_name_in_a_duplicate_registry_fails_in_words, "REG-31 REG-35")
 {
     start(WEFT_DUPLICATE, 1);
-    mistake(calls_by_via, A(x), "not supported by registry :reg");
-    mistake(sends_by_via, A(k), "the keys of that registry are duplicate");
-    mistake(monitors_by_via, A(k), "the keys of that registry are duplicate");
+    check_mistake(calls_by_via, A(x), "not supported by registry :reg");
+    check_mistake(sends_by_via, A(k), "the keys of that registry are duplicate");
+    check_mistake(monitors_by_via, A(k), "the keys of that registry are duplicate");
     check_fits(weft_gen_server_start(&server, A(k), .name = weft_via(A(reg), A(k))).reason,
                weft_tuple(A(badarg), weft_any));
-    mistake(do_update, A(k), "not supported by registry :reg");
+    check_mistake(do_update, A(k), "not supported by registry :reg");
 }
 
 /* -- unregistering -------------------------------------------------------------------------- */
@@ -449,7 +438,7 @@ static weft_term selects_pairs(weft_term arg)
 PROCESS_TEST(a_select_pattern_of_another_size_fails, "REG-24")
 {
     start(WEFT_UNIQUE, 1);
-    mistake(selects_pairs, A(x), "a tuple of three");
+    check_mistake(selects_pairs, A(x), "a tuple of three");
 }
 
 PROCESS_TEST(update_value_replaces_the_callers_own, "REG-30")
@@ -607,8 +596,8 @@ static weft_term updates_by_nothing(weft_term key)
 PROCESS_TEST(a_function_that_is_missing_is_refused)
 {
     start(WEFT_UNIQUE, 1);
-    mistake(dispatches_nothing, A(k), "weft_registry_dispatch: the function is NULL");
-    mistake(updates_by_nothing, A(k), "weft_registry_update_value: the function is NULL");
+    check_mistake(dispatches_nothing, A(k), "weft_registry_dispatch: the function is NULL");
+    check_mistake(updates_by_nothing, A(k), "weft_registry_update_value: the function is NULL");
 }
 
 PROCESS_TEST(metadata_is_there_from_the_start_and_changes, "REG-39")

@@ -237,6 +237,21 @@ static inline weft_term await_down_at(weft_ref ref, const char *expr, const char
     return reason;
 }
 
+/* A process that runs fn(arg) ends with {:badarg, text}, which has those words. */
+#define check_mistake(fn, arg, words) check_mistake_at((fn), (arg), (words), #fn, TAP_HERE)
+
+static inline void check_mistake_at(weft_fn *fn, weft_term arg, const char *words,
+                                    const char *expr, const char *file, int line)
+{
+    weft_ref down;
+    weft_term text = weft_none;
+
+    weft_spawn(fn, arg, .monitor = &down);
+    if (check_fits_at(await_down_at(down, expr, file, line), weft_tuple(A(badarg), weft_bind(&text)),
+                      expr, file, line))
+        tap_check_has(weft_text(text), words, expr, file, line);
+}
+
 /* Wait for a process to be gone, however it ends. */
 static inline void await_end(weft_pid pid)
 {
