@@ -442,8 +442,7 @@ PROCESS_TEST(a_child_whose_exit_is_still_queued_is_not_restarted, "DSUP-27")
     weft_spawn(starts_slowly, sup);
     expect_message(weft_tuple(A(busy), sup));
     asker = weft_spawn(terminates_first, sup, .monitor = &asked);
-    while (!weft_eq(info_of(asker, A(status)), A(waiting)))
-        weft_yield();
+    await_waiting(asker);
     weft_send(child_pid(0), weft_tuple(A(exit), A(boom)));
     await_down(dead);
     weft_send(sup, A(go_on));

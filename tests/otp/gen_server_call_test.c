@@ -90,8 +90,7 @@ PROCESS_TEST(calls_that_wait_in_the_mailbox_get_the_end_reason_too, "GS-15")
     run_cast(server, stops, A(shutdown));
     for (int i = 0; i < 10; i++) {
         callers[i] = weft_spawn(calls, weft_tuple(server, request, weft_int(WEFT_INFINITY)), .monitor = &downs[i]);
-        while (!weft_eq(info_of(callers[i], A(status)), A(waiting)))
-            weft_yield();
+        await_waiting(callers[i]);
     }
     weft_send(server, A(go));
     for (int i = 0; i < 10; i++)

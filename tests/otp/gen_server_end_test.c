@@ -233,8 +233,7 @@ PROCESS_TEST(stop_exits_with_the_other_reason_the_server_ended_with, "GS-51")
     expect_message(weft_tuple(A(waiting), server));
     run_cast(server, stops, A(shutdown));
     stopper = weft_spawn(stops_server, weft_tuple(server, A(normal), weft_int(WEFT_INFINITY)), .monitor = &down);
-    while (!weft_eq(info_of(stopper, A(status)), A(waiting)))
-        weft_yield();
+    await_waiting(stopper);
     weft_send(server, A(go));
     check_fits(await_down(down), failed_call(A(shutdown), A(stop)));
 }

@@ -138,8 +138,7 @@ PROCESS_TEST(cast_wait_waits_for_room_and_gives_up_in_time, "GS-25")
     weft_pid waiter = weft_spawn(casts_wait, server, .monitor = &down);
 
     check_int(weft_gen_server_cast_wait(server, request, 1), WEFT_ETIMEDOUT);
-    while (!weft_eq(weft_process_info(waiter, A(status)), A(waiting)))
-        weft_yield();
+    await_waiting(waiter);
     weft_sys_resume(server, BOUND_MS);
     check_term(await_down(down), weft_int(0));
     check_count(server, PLACES + 1);

@@ -326,8 +326,7 @@ PROCESS_TEST(a_call_that_waits_for_an_init_that_fails_exits_with_its_reason, "GS
     weft_spawn(starts_and_stops, weft_self());
     expect_message(weft_tuple(A(in_init), weft_bind(&server)));
     caller = weft_spawn(calls_slow, weft_none, .monitor = &down);
-    while (!weft_eq(info_of(caller, A(status)), A(waiting)))
-        weft_yield();
+    await_waiting(caller);
     weft_send(server, A(go));
     check_fits(await_down(down), failed_call(A(no_luck), A(call)));
 }

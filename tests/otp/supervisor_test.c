@@ -841,8 +841,7 @@ PROCESS_TEST(terminate_child_prevents_the_restart_of_one_whose_exit_is_queued, "
     expect_message(weft_tuple(A(busy), sup));
     /* Behind the request that is being handled: this one, then the exit. */
     asker = weft_spawn(terminates_first, sup, .monitor = &asked);
-    while (!weft_eq(info_of(asker, A(status)), A(waiting)))
-        weft_yield();
+    await_waiting(asker);
     weft_send(child_pid(0), weft_tuple(A(exit), A(boom)));
     await_down(dead);
     weft_send(sup, A(go_on));

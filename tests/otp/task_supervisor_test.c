@@ -251,8 +251,7 @@ PROCESS_TEST(a_task_whose_owner_died_meanwhile_ends_and_is_no_crash, "TSUP-10")
     weft_spawn(starts_holding_up, weft_tuple(sup, weft_self()));
     expect_message(weft_tuple(A(busy), sup));
     owner = weft_spawn(starts_one, sup, .monitor = &down);
-    while (!weft_eq(info_of(owner, A(status)), A(waiting)))
-        weft_yield();
+    await_waiting(owner);
     weft_kill(owner);
     await_down(down);
     weft_send(sup, A(go_on));

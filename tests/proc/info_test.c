@@ -62,6 +62,7 @@ PROCESS_TEST(the_trap_setting_is_known, "PROC-67")
     check_term(info_of(puppet, A(trap_exit)), A(false));
     ask(puppet, do_trap, A(true));
     check_term(info_of(puppet, A(trap_exit)), A(true));
+    puppet_stop(puppet); /* it would hold up the end of the program */
 }
 
 static _Atomic int n_spinning, may_stop_spinning;
@@ -78,9 +79,7 @@ PROCESS_TEST(the_status_tells_who_waits_from_who_runs, "PROC-67")
 {
     weft_pid puppet = puppet_start();
 
-    ask(puppet, do_nothing, A(nil));
-    await_end(weft_spawn(ends_with, A(normal)));
-    check_term(info_of(puppet, A(status)), A(waiting));
+    await_waiting(puppet);
     check_term(info_of(weft_self(), A(status)), A(running));
     tell(puppet, spins_until_released, A(nil));
     await_count(&n_spinning, 1);

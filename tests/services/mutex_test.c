@@ -53,8 +53,7 @@ static weft_pid start_waiting(weft_ref *down)
     weft_pid pid = weft_spawn(waits_for_it, A(ok), .monitor = down);
 
     await_count(&n_waiting, before + 1);
-    while (!weft_eq(info_of(pid, A(status)), A(waiting)))
-        weft_yield();
+    await_waiting(pid);
     return pid;
 }
 
