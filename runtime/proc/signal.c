@@ -1,249 +1,13 @@
 #include "proc/signal.h"
 
 #include <sched.h>
-#include <string.h>
 
-#include "base/assert.h"
-#include "base/here.h"
 #include "proc/alarm.h"
 #include "proc/bond.h"
 #include "proc/limit.h"
 #include "proc/mailbox.h"
-#include "proc/post.h"
 #include "proc/room.h"
-#include "proc/runtime.h"
-#include "weft/error.h"
-
-/* -- making them ------------------------------------------------------------------ */
-
-/* A signal is never lost for want of memory: others will give some back. */
-static struct weft__message *signal_new(enum weft__message_kind kind, weft_term term)
-{
-    struct weft__copy_refusal refusal;
-    struct weft__message *message;
-
-    while ((message = weft__message_new(kind, term, &refusal)) == NULL) {
-        weft__check(refusal.problem == WEFT__COPY_OK);
-        sched_yield();
-    }
-    return message;
-}
-
-static struct weft__message *signal_tuple(enum weft__message_kind kind, const weft_term *elements, size_t n)
-{
-    struct weft__copy_refusal refusal;
-    struct weft__message *message;
-
-    while ((message = weft__message_tuple(kind, elements, n, &refusal)) == NULL) {
-        weft__check(refusal.problem == WEFT__COPY_OK);
-        sched_yield();
-    }
-    return message;
-}
-
-static struct weft__message *exit_new(weft_pid from, weft_term reason, bool by_link)
-{
-    weft_term elements[3] = {WEFT_ATOM("EXIT"), from, reason};
-    struct weft__message *message = signal_tuple(WEFT__SIGNAL_EXIT, elements, 3);
-
-    message->from = from.bits;
-    message->block.flags = by_link ? WEFT__BY_LINK : 0;
-    return message;
-}
-
-static struct weft__message *unlinked_new(weft_pid from, uint64_t number)
-{
-    struct weft__message *message = signal_new(WEFT__SIGNAL_UNLINKED, weft_none);
-
-    message->from = from.bits;
-    message->ref = number;
-    return message;
-}
-
-static struct weft__message *down_new(weft_term from, uint64_t ref, weft_term reason)
-{
-    weft_term elements[5] = {WEFT_ATOM("DOWN"), weft__term(ref), WEFT_ATOM("process"), from, reason};
-    struct weft__message *message = signal_tuple(WEFT__SIGNAL_DOWN, elements, 5);
-
-    message->from = from.bits;
-    message->ref = ref;
-    message->block.flags = WEFT__IS_DOWN;
-    return message;
-}
-
-/* -- sending them ------------------------------------------------------------------- */
-
-/* To a pid that is there, or nowhere: freed at once when the slot is another's. */
-static bool send(weft_pid to, struct weft__message *message)
-{
-    struct weft__proc *peer = weft__proc_slot(to);
-
-    if (peer != NULL && weft__proc_is_there(peer, to))
-        return weft__message_send(peer, to, message);
-    weft__message_free(message);
-    return false;
-}
-
-void weft__signal_exit_by_link(struct weft__proc *proc, weft_pid to)
-{
-    bool is_value = (proc->flags & (WEFT__IS_TASK | WEFT__RETURNED)) == (WEFT__IS_TASK | WEFT__RETURNED);
-
-    send(to, exit_new(proc->pid, is_value ? WEFT_ATOM("normal") : proc->reason, true));
-}
-
-static void task_end(struct weft__proc *proc)
-{
-    bool has_value = (proc->flags & WEFT__RETURNED) != 0;
-    struct weft__copy_refusal refusal;
-    struct weft__message *message;
-    weft_term root = has_value && weft_is_none(proc->reason) ? WEFT_ATOM("nil") : proc->reason;
-
-    while ((message = weft__message_new(WEFT__SIGNAL_TASK_END, root, &refusal)) == NULL) {
-        if (refusal.problem == WEFT__COPY_OK) {
-            sched_yield();
-            continue;
-        }
-        has_value = false;
-        root = weft_tuple(WEFT_ATOM("badarg"), weft_str(weft__copy_words(&refusal)));
-        proc->flags &= ~(uint32_t)WEFT__RETURNED;
-        proc->reason = root;
-    }
-    message->from = proc->pid.bits;
-    message->ref = atomic_load_explicit(&proc->task_ref, memory_order_relaxed);
-    message->block.flags = has_value ? WEFT__HAS_VALUE : 0;
-    send(weft__task_owner(proc), message);
-}
-
-/* A result that is no memory, an owner that is there: how nearly every task ends.
- * false: nothing was done. */
-static bool task_end_quick(struct weft__here *here, struct weft__proc *proc)
-{
-    weft_pid to = weft__task_owner(proc);
-    struct weft__proc *owner = weft__table_at(&weft__runtime()->table, weft__pid_slot(to));
-    struct weft__message *message;
-
-    if ((proc->flags & WEFT__RETURNED) == 0 || weft__is_memory(proc->reason) || weft__is_special(proc->reason) ||
-        weft_is_none(proc->reason) || owner == NULL || !weft__proc_is_there(owner, to))
-        return false;
-    message = weft__message_alloc(here->slot.cache, WEFT__SIGNAL_TASK_END, 0);
-    if (message == NULL)
-        return false;
-    message->root = proc->reason;
-    message->from = proc->pid.bits;
-    message->ref = atomic_load_explicit(&proc->task_ref, memory_order_relaxed);
-    message->block.flags = WEFT__HAS_VALUE;
-    weft__message_post(here, owner, to, message, false);
-    return true;
-}
-
-void weft__signal_task_end(struct weft__proc *proc)
-{
-    if (__builtin_expect(!task_end_quick(weft__here(), proc), 0))
-        task_end(proc);
-}
-
-static bool send_plain(struct weft__proc *proc, weft_pid to, enum weft__message_kind kind, uint64_t ref)
-{
-    struct weft__message *message = signal_new(kind, weft_none);
-
-    message->from = proc->pid.bits;
-    message->ref = ref;
-    return send(to, message);
-}
-
-bool weft__signal_task_begin(struct weft__proc *task)
-{
-    uint64_t ref = atomic_load_explicit(&task->task_ref, memory_order_relaxed);
-
-    return send_plain(task, weft__task_owner(task), WEFT__SIGNAL_TASK_BEGIN, ref);
-}
-
-void weft__signal_down(struct weft__proc *proc, weft_pid to, uint64_t ref, weft_term reason)
-{
-    bool is_value = (proc->flags & WEFT__RETURNED) != 0;
-
-    send(to, down_new(proc->pid, ref, is_value ? WEFT_ATOM("normal") : reason));
-}
-
-void weft__signal_link(struct weft__proc *proc, weft_pid to)
-{
-    if (!send_plain(proc, to, WEFT__SIGNAL_LINK, 0))
-        weft__signal_noproc_exit(proc, to);
-}
-
-bool weft__signal_unlink(struct weft__proc *proc, weft_pid to, uint64_t number)
-{
-    return send_plain(proc, to, WEFT__SIGNAL_UNLINK, number);
-}
-
-void weft__signal_monitor(struct weft__proc *proc, weft_pid to, uint64_t ref)
-{
-    if (!send_plain(proc, to, WEFT__SIGNAL_MONITOR, ref))
-        weft__signal_noproc_down(proc, to, ref);
-}
-
-void weft__signal_demonitor(struct weft__proc *proc, weft_pid to, uint64_t ref)
-{
-    send_plain(proc, to, WEFT__SIGNAL_DEMONITOR, ref);
-}
-
-void weft__signal_exit(struct weft__proc *proc, weft_pid to, weft_term reason)
-{
-    bool kills = reason.bits == WEFT_ATOM("kill").bits;
-    struct weft__proc *peer = weft__proc_slot(to);
-
-    if (peer == NULL || !weft__proc_is_there(peer, to))
-        return;
-    weft__message_send(peer, to, exit_new(proc->pid, reason, false));
-    if (kills)
-        weft__proc_mark_killed(peer, to);
-}
-
-void weft__signal_stop(struct weft__proc *proc, weft_pid to, weft_term reason)
-{
-    struct weft__proc *peer = weft__proc_slot(to);
-    struct weft__message *message;
-
-    if (peer == NULL || !weft__proc_is_there(peer, to))
-        return;
-    message = exit_new(proc->pid, reason, false);
-    message->block.flags = WEFT__AT_STOP;
-    weft__message_send(peer, to, message);
-}
-
-void weft__signal_reply(struct weft__proc *proc, weft_pid to, uint64_t ref, weft_term answer)
-{
-    struct weft__message *message = signal_new(WEFT__MESSAGE_REPLY, answer);
-
-    message->from = proc->pid.bits;
-    message->ref = ref;
-    send(to, message);
-}
-
-void weft__signal_call_over(struct weft__proc *proc, weft_pid to, uint64_t ref)
-{
-    send_plain(proc, to, WEFT__SIGNAL_CALL_OVER, ref);
-}
-
-void weft__signal_call_down(weft_pid from, weft_pid to, uint64_t ref, weft_term reason)
-{
-    struct weft__message *message = signal_new(WEFT__MESSAGE_REPLY, reason);
-
-    message->from = from.bits;
-    message->ref = ref;
-    message->block.flags = WEFT__NO_ANSWER;
-    send(to, message);
-}
-
-void weft__signal_noproc_exit(struct weft__proc *proc, weft_pid peer)
-{
-    weft__message_send(proc, proc->pid, exit_new(peer, WEFT_ATOM("noproc"), true));
-}
-
-void weft__signal_noproc_down(struct weft__proc *proc, weft_pid peer, uint64_t ref)
-{
-    weft__message_send(proc, proc->pid, down_new(peer, ref, WEFT_ATOM("noproc")));
-}
+#include "proc/signal_make.h"
 
 /* -- a signal for somebody who is not there any more -------------------------------------- */
 
@@ -253,27 +17,27 @@ static void drop(struct weft__message *message, weft_term reason)
 
     switch (message->block.kind) {
     case WEFT__SIGNAL_LINK:
-        send(from, exit_new(to, reason, true));
+        weft__signal_give(from, weft__signal_exit_new(to, reason, true));
         break;
     case WEFT__SIGNAL_UNLINK:
-        send(from, unlinked_new(to, message->ref));
+        weft__signal_give(from, weft__signal_unlinked_new(to, message->ref));
         break;
     case WEFT__SIGNAL_MONITOR:
-        send(from, down_new(to, message->ref, reason));
+        weft__signal_give(from, weft__signal_down_new(to, message->ref, reason));
         break;
     case WEFT__MESSAGE_CALL:
     case WEFT__MESSAGE_SYSTEM:
         weft__signal_call_down(to, from, message->ref, reason);
         break;
     case WEFT__SIGNAL_INFO: {
-        struct weft__message *reply = signal_new(WEFT__MESSAGE_REPLY, weft_none);
+        struct weft__message *reply = weft__signal_new(WEFT__MESSAGE_REPLY, weft_none);
 
         reply->ref = message->ref;
-        send(from, reply);
+        weft__signal_give(from, reply);
         break;
     }
     case WEFT__SIGNAL_TASK_BEGIN: /* who wanted it is gone: an end that is no crash (TSUP-10) */
-        send(from, exit_new(to, weft_tuple(WEFT_ATOM("shutdown"), reason), false));
+        weft__signal_give(from, weft__signal_exit_new(to, weft_tuple(WEFT_ATOM("shutdown"), reason), false));
         break;
     default:
         break;
@@ -479,7 +243,7 @@ static void on_unlink(struct weft__proc *proc, struct weft__message *message)
     bond = weft__bond_find_task(proc, message->from);
     if (bond != NULL)
         bond->is_linked = false;
-    send(weft__term(message->from), unlinked_new(proc->pid, message->ref));
+    weft__signal_give(weft__term(message->from), weft__signal_unlinked_new(proc->pid, message->ref));
     weft__message_free(message);
 }
 
@@ -549,8 +313,9 @@ static void on_request(struct weft__proc *proc, struct weft__message *message)
     if (weft__wants_reply(message) && weft__waits_for(message->ref))
         while (weft__bond_add(proc, WEFT__BOND_CALLER, message->ref, message->from) == NULL)
             sched_yield();
-    plain = signal_tuple(WEFT__MESSAGE, kind == WEFT__MESSAGE_CALL ? call : kind == WEFT__MESSAGE_CAST ? cast : system,
-                         kind == WEFT__MESSAGE_CAST ? 2 : 3);
+    plain = weft__signal_tuple(WEFT__MESSAGE,
+                               kind == WEFT__MESSAGE_CALL ? call : kind == WEFT__MESSAGE_CAST ? cast : system,
+                               kind == WEFT__MESSAGE_CAST ? 2 : 3);
     plain->to = message->to;
     plain->block.flags = message->block.flags & WEFT__COUNTED; /* it has its place */
     weft__mailbox_append(proc, plain);
@@ -577,7 +342,7 @@ static void task_link_part(struct weft__proc *proc, struct weft__bond *bond,
     bond->is_linked = false;
     if (proc->flags & WEFT__TRAPS) {
         if (!is_quiet) {
-            struct weft__message *exit = exit_new(weft__term(message->from), reason, true);
+            struct weft__message *exit = weft__signal_exit_new(weft__term(message->from), reason, true);
 
             exit->block.kind = WEFT__MESSAGE;
             exit->block.flags = WEFT__IS_EXIT;
@@ -585,7 +350,7 @@ static void task_link_part(struct weft__proc *proc, struct weft__bond *bond,
             weft__mailbox_append(proc, exit);
         }
     } else if (reason.bits != WEFT_ATOM("normal").bits) {
-        struct weft__message *exit = exit_new(weft__term(message->from), reason, true);
+        struct weft__message *exit = weft__signal_exit_new(weft__term(message->from), reason, true);
 
         doom(proc, exit, weft_tuple_at(exit->root, 2));
     }
@@ -745,109 +510,4 @@ void weft__proc_take_in(struct weft__proc *proc, struct weft__message *newest)
 {
     take_in(proc, turn_round(proc, newest));
     weft__alarm_look(proc);
-}
-
-/* -- task ends in the mailbox ------------------------------------------------------------------ */
-
-static void insert_after(struct weft__proc *proc, struct weft__message *before, struct weft__message *message)
-{
-    struct weft__message *next = weft__message_next(before);
-
-    message->prev = before;
-    message->block.next = next != NULL ? &next->block : NULL;
-    before->block.next = &message->block;
-    if (next != NULL)
-        next->prev = message;
-    else
-        proc->mailbox.last = message;
-    proc->n_messages++;
-}
-
-/* Skip the task's {:EXIT, ...}, which stands between the result and the DOWN. */
-static struct weft__message *last_part(struct weft__message *message)
-{
-    struct weft__message *next = weft__message_next(message);
-
-    if (next != NULL && (next->block.flags & WEFT__IS_EXIT) &&
-        weft_tuple_at(next->root, 1).bits == message->from)
-        return next;
-    return message;
-}
-
-struct weft__message *weft__mailbox_make_plain(struct weft__proc *proc, struct weft__message *message)
-{
-    struct weft__bond *bond = weft__bond_find(proc, message->ref);
-    weft_pid task = weft__term(message->from);
-    struct weft__message *down, *first;
-
-    if (bond != NULL)
-        weft__bond_remove(proc, bond);
-    down = down_new(task, message->ref,
-                    message->block.flags & WEFT__HAS_VALUE ? WEFT_ATOM("normal") : message->root);
-    down->block.kind = WEFT__MESSAGE;
-    down->to = message->to;
-    insert_after(proc, last_part(message), down);
-    if (message->block.flags & WEFT__HAS_VALUE) {
-        weft_term pair[2] = {weft__term(message->ref), message->root};
-        struct weft__message *value = signal_tuple(WEFT__MESSAGE, pair, 2);
-
-        value->to = message->to;
-        insert_after(proc, message, value);
-    }
-    first = weft__message_next(message);
-    weft__mailbox_remove(proc, message);
-    weft__message_free(message);
-    return first;
-}
-
-struct weft__message *weft__mailbox_first(struct weft__proc *proc)
-{
-    struct weft__message *first = proc->mailbox.first;
-
-    if (first != NULL && first->block.kind == WEFT__MESSAGE_TASK)
-        return weft__mailbox_make_plain(proc, first);
-    return first;
-}
-
-/* -- tasks: taking and forgetting ------------------------------------------------------------------ */
-
-/* Take a done task's message out of the mailbox, with its {:EXIT, ...}. */
-static struct weft__message *take_end(struct weft__proc *proc, struct weft__bond *bond)
-{
-    struct weft__message *message = bond->message, *part;
-
-    if (message->block.kind != WEFT__MESSAGE_TASK)
-        return message; /* a collector's: never was in it */
-    part = last_part(message);
-    if (part != message) {
-        weft__mailbox_remove(proc, part);
-        weft__message_free(part);
-    }
-    weft__mailbox_remove(proc, message);
-    return message;
-}
-
-struct weft__message *weft__task_take(struct weft__proc *proc, struct weft__bond *bond)
-{
-    struct weft__message *message = take_end(proc, bond);
-
-    weft__bond_remove(proc, bond);
-    return message;
-}
-
-bool weft__task_forget(struct weft__proc *proc, uint64_t ref)
-{
-    struct weft__bond *bond = weft__bond_find(proc, ref);
-
-    if (bond == NULL || bond->kind != WEFT__BOND_TASK)
-        return false;
-    if (bond->is_done) {
-        weft__message_free(take_end(proc, bond));
-        weft__bond_remove(proc, bond);
-    } else {
-        /* Its end is still to come, and must not leave an {:EXIT, ...}. */
-        bond->is_silent = true;
-        bond->collector = NULL;
-    }
-    return true;
 }

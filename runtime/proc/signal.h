@@ -1,4 +1,5 @@
-/* signal.h - what signals do when they arrive, and sending them.
+/* signal.h - sending signals (signal_send.c), what they do when they arrive
+ * (signal.c), and the ends of tasks in a mailbox (task_end.c).
  *
  * Senders never fail: without memory a signal is made again until there is
  * some, since a lost exit signal hangs somebody for ever.
