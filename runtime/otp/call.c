@@ -2,6 +2,7 @@
 
 #include <sched.h>
 
+#include "base/clock.h"
 #include "base/here.h"
 #include "otp/partition_table.h"
 #include "otp/server.h"
@@ -335,6 +336,20 @@ static QUICK bool call_directly(struct weft__here *here, struct weft__proc *proc
     return true;
 }
 
+/* Of a time that began to run at that moment: what is left, in ms. The watchdog's clock
+ * may be behind, so this is too much by LAG_NS at most, and never too little unless the
+ * watchdog had no core for that long. */
+#define LAG_NS (8 * WEFT__COARSE_NS)
+
+static int64_t time_left(int64_t timeout_ms, uint32_t moment)
+{
+    int64_t gone_ms = (weft__sched_since_ns(moment) - LAG_NS) / WEFT__NS_PER_MS;
+
+    if (timeout_ms == WEFT_INFINITY || gone_ms <= 0)
+        return timeout_ms;
+    return gone_ms < timeout_ms ? timeout_ms - gone_ms : 0;
+}
+
 static QUICK enum weft__call_outcome call_quick(struct weft__proc *proc, const char *call,
                                                weft_server server, enum weft__message_kind kind,
                                                weft_term request, int64_t timeout_ms, weft_term *out)
@@ -344,6 +359,7 @@ static QUICK enum weft__call_outcome call_quick(struct weft__proc *proc, const c
     struct weft__proc *peer;
     struct weft__bond bond;
     weft_pid pid;
+    uint32_t began;
 
     if (!weft__server_find(call, server, &pid, out) || !weft__task_is_timeout(call, timeout_ms, out))
         return WEFT__MISTAKEN;
@@ -355,9 +371,10 @@ static QUICK enum weft__call_outcome call_quick(struct weft__proc *proc, const c
         if (message == NULL)
             return WEFT__MISTAKEN;
     }
+    began = weft__sched_moment(weft__runtime()->sched);
     if (__builtin_expect(timeout_ms > 0, 1) && call_directly(here, proc, pid, request, message, &bond)) {
-        if (__builtin_expect(!bond.is_done, 0))
-            weft__call_wait(proc, &bond, timeout_ms);
+        if (__builtin_expect(!bond.is_done, 0)) /* the server may have kept the worker long */
+            weft__call_wait(proc, &bond, time_left(timeout_ms, began));
         else if (__builtin_expect(weft__proc_has_inbox(proc), 0))
             weft__proc_drain(proc); /* as in any wait: or one that only calls never sees what came */
         return end_call(proc, &bond, out);

@@ -778,6 +778,36 @@ PROCESS_TEST(a_caller_times_out_while_its_server_keeps_the_worker, "GS-15 PROC-1
     weft_kill(server);
 }
 
+/* Keeps its worker, then waits for :over, which its caller sends when its time is
+ * over: too long after, had that begun to run only when the server waits. */
+static weft_result computes_and_waits(struct scripted *self, weft_term arg, weft_from from)
+{
+    (void)from;
+    for (int64_t end = now_ms() + weft_to_int(arg); now_ms() < end;)
+        continue;
+    self->n = weft_receive(A(over), 600, NULL);
+    return weft_noreply();
+}
+
+static weft_term times_out_from_the_begin(weft_term unused)
+{
+    weft_pid server = scripted();
+    weft_term result = weft_none;
+
+    (void)unused;
+    check(!weft_gen_server_try_call(server, script_of(computes_and_waits, weft_int(900)), 700, &result));
+    check_term(result, A(timeout));
+    weft_send(server, A(over));
+    check_term(run_call(server, counts_up, A(nil)), weft_int(2)); /* it got it */
+    weft_kill(server);
+    return A(ok);
+}
+
+TEST_WITH(the_time_of_a_call_runs_while_its_server_keeps_the_worker, .rules = "GS-15 PROC-19")
+{
+    run_in_runtime(times_out_from_the_begin, .workers = 1, .max_hogs = 0);
+}
+
 static weft_term asks_to_spin(weft_term server)
 {
     return weft_gen_server_call(server, A(spin), WEFT_INFINITY);
