@@ -12,8 +12,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Copy size bytes. false: not all of them are there, or the kernel does not let
- * the program read itself (a seccomp filter); `to` may be half written then. */
+/* Copy size bytes. false: not all of them are there, or the kernel lets the program
+ * neither read itself (a seccomp filter) nor open a pipe; `to` may be half written
+ * then. */
 bool weft__peek(void *to, const void *from, size_t size);
 
 #endif

@@ -201,6 +201,9 @@ static void say_status(struct dump *dump, struct weft__runtime *runtime, const s
     case WEFT__SIGHT_FOREIGN:
         say(dump, "is a thread of the program's own");
         break;
+    case WEFT__SIGHT_UNSEEN:
+        say(dump, "cannot be seen, as the system lets the program read no memory by its calls");
+        break;
     }
 }
 
@@ -238,6 +241,8 @@ static void say_frames(struct dump *dump, const struct weft__sight *sight)
 
 static void say_messages(struct dump *dump, const struct weft__sight *sight)
 {
+    if (sight->status == WEFT__SIGHT_UNSEEN)
+        return;
     say(dump, "; %u message%s", sight->proc.n_messages, sight->proc.n_messages == 1 ? "" : "s");
     if (sight->n_unseen > 0)
         say(dump, " and %s%u not looked at", sight->unseen_is_least ? "at least " : "", sight->n_unseen);

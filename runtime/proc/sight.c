@@ -277,7 +277,7 @@ bool weft__sight_take(struct weft__runtime *runtime, uint32_t slot, struct weft_
             return false;
         memset(sight, 0, sizeof *sight);
         sight->pid = weft__pid_make(slot, weft__state_serial(state));
-        sight->status = WEFT__SIGHT_READY;
+        sight->status = WEFT__SIGHT_UNSEEN;
         take(runtime, proc, state, sight);
         /* A read that no earlier one may follow, so one that writes: its release
          * half keeps all of the above before it. */

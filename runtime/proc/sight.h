@@ -31,7 +31,8 @@ enum weft__sight_status {
     WEFT__SIGHT_HOG,      /* on a thread whose worker was taken away (sched/hog.c) */
     WEFT__SIGHT_BLOCKING, /* inside weft_blocking: has a thread for itself */
     WEFT__SIGHT_ENDING,
-    WEFT__SIGHT_FOREIGN   /* a thread of the program's own */
+    WEFT__SIGHT_FOREIGN,  /* a thread of the program's own */
+    WEFT__SIGHT_UNSEEN    /* there, but the kernel lets nobody read memory */
 };
 
 struct weft__sight {
@@ -42,7 +43,7 @@ struct weft__sight {
     weft_pid asked;            /* WAITING: whose answer it waits for, or weft_none */
     uint32_t worker;           /* RUNNING: which one */
     int64_t since_ns;          /* WAITING: for how long, to some 64 ms */
-    struct weft__proc proc;    /* a copy; all zero when it cannot be read */
+    struct weft__proc proc;    /* a copy; all zero of one UNSEEN */
     uint32_t n_unseen;         /* messages that it has not looked at; as many as were counted */
     bool unseen_is_least;
     char label[65];            /* "" for none */

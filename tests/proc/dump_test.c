@@ -1,7 +1,11 @@
 /* dump_test.c - weft_dump: what it says of processes that wait, run, are gone. */
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stddef.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -424,6 +428,62 @@ static weft_term dumps_often(weft_term arg)
 TEST(dumps_go_on_while_processes_begin_and_end)
 {
     run_in_runtime(dumps_often, .workers = 4, .max_hogs = 0);
+}
+
+/* -- where the system lets the program read no memory --------------------------------------- */
+
+/* From now on these calls of the system fail with EPERM, in threads to come too. */
+static void refuse(uint32_t call, uint32_t other)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 1, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, other, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog filter = {COUNT(code), code};
+
+    check_int(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+    check_int(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter), 0);
+}
+
+static weft_term is_seen_waiting(weft_term arg)
+{
+    weft_pid pid = weft_spawn(waiter, weft_none);
+    const char *said;
+
+    await_waiting(pid);
+    said = dumped(pid);
+    check_has(said, ":the_waiter \"who   waits\" waiter: waits for ");
+    check_has(said, "  waits_in_a_function_of_its_own+");
+    weft_send(pid, A(go_on));
+    await_end(pid);
+    return arg;
+}
+
+TEST(a_dump_shows_all_where_the_call_that_reads_memory_is_refused)
+{
+    refuse(SYS_process_vm_readv, SYS_process_vm_readv);
+    run_in_runtime(is_seen_waiting, .workers = test_workers());
+}
+
+static weft_term is_not_seen(weft_term arg)
+{
+    weft_pid pid = weft_spawn(waiter, weft_none);
+
+    await_waiting(pid);
+    check_has(dumped(pid), ": cannot be seen, as the system ");
+    check(strstr(dumped(pid), "messages") == NULL);
+    weft_send(pid, A(go_on));
+    await_end(pid);
+    return arg;
+}
+
+TEST(a_dump_says_of_whom_it_can_see_nothing)
+{
+    refuse(SYS_process_vm_readv, SYS_pipe2);
+    run_in_runtime(is_not_seen, .workers = test_workers());
 }
 
 /* -- errors ------------------------------------------------------------------------------ */
