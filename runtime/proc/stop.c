@@ -192,7 +192,8 @@ static bool look_until(struct weft__runtime *runtime, int64_t (*look)(struct wef
 
 /* -- the end ----------------------------------------------------------------------------- */
 
-static void name_one_alive(struct weft__runtime *runtime)
+/* In weft_runtime_error. false: none is alive, by now. */
+static bool name_one_alive(struct weft__runtime *runtime)
 {
     for (size_t i = 0, n_all = n_slots(runtime); i < n_all; i++) {
         uint64_t name = atomic_load_explicit(&runtime->table.base[i].name, memory_order_acquire), state;
@@ -203,8 +204,20 @@ static void name_one_alive(struct weft__runtime *runtime)
             continue;
         weft_inspect_to(text, sizeof text, name != 0 ? weft__term(name) : pid);
         weft__runtime_fail(0, "weft_runtime_stop: %s did not end in time", text);
-        return;
+        return true;
     }
+    return false;
+}
+
+/* The time for an orderly end is over: report and kill those that live. true: none
+ * does in the end. */
+static bool end_the_rest(struct weft__runtime *runtime, int64_t deadline_ns, void (*overdue)(int64_t n))
+{
+    int64_t n = tell_orphans(runtime);
+
+    if (n > 0 && overdue != NULL)
+        overdue(n);
+    return n == 0 || look_until(runtime, kill_all, deadline_ns);
 }
 
 static int end_processes(struct weft__runtime *runtime, int64_t begin_ns, int64_t timeout_ms,
@@ -215,15 +228,10 @@ static int end_processes(struct weft__runtime *runtime, int64_t begin_ns, int64_
 
     atomic_store_explicit(&runtime->stopping, 1, memory_order_seq_cst);
     is_done = look_until(runtime, tell_orphans, deadline_ns - (half_ns < LAST_NS ? half_ns : LAST_NS));
-    if (!is_done) {
-        if (overdue != NULL)
-            overdue(tell_orphans(runtime));
-        is_done = look_until(runtime, kill_all, deadline_ns);
-    }
-    atomic_store_explicit(&runtime->stopping, 0, memory_order_seq_cst);
     if (!is_done)
-        name_one_alive(runtime);
-    return is_done ? 0 : WEFT_ETIMEDOUT;
+        is_done = end_the_rest(runtime, deadline_ns, overdue);
+    atomic_store_explicit(&runtime->stopping, 0, memory_order_seq_cst);
+    return is_done || !name_one_alive(runtime) ? 0 : WEFT_ETIMEDOUT;
 }
 
 static int end_processes_here(struct weft__runtime *runtime, int64_t begin_ns, int64_t timeout_ms,

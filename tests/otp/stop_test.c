@@ -8,7 +8,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "proc/process_test.h"
+#include "proc/runtime.h"
 #include "weft/gen_server.h"
 #include "weft/supervisor.h"
 
@@ -378,6 +380,49 @@ TEST(a_second_interrupt_ends_a_program_at_once)
     check_has(outcome.output, "ends at once");
     check_ends((struct program){app_that_is_terminated_and_interrupted, 3600000, false}, 128 + SIGINT, &outcome);
     check_has(outcome.output, "ends at once");
+}
+
+/* -- ends that meet the end of the time ------------------------------------------------- */
+
+static _Atomic int n_begun, n_let_go;
+
+/* Ends by itself, some nanoseconds after it was let go. */
+static weft_term ends_soon(weft_term loops)
+{
+    int number = atomic_fetch_add(&n_begun, 1);
+
+    while (atomic_load(&n_let_go) <= number)
+        continue;
+    for (volatile int64_t i = weft_to_int(loops); i > 0; i--)
+        continue;
+    return loops;
+}
+
+static void check_some_live(int64_t n)
+{
+    check_ge(n, 1);
+}
+
+TEST(nobody_is_overdue_who_ends_as_the_time_does)
+{
+    if (!runtime_up(&(struct weft_runtime_options){WEFT_RUNTIME_DEFAULTS}))
+        return;
+    for (int i = 0; i < scaled(5000); i++) {
+        weft_pid pid = weft_spawn(ends_soon, weft_int(i % 2 == 0 ? i % 500 : 4 * i));
+        int code;
+
+        spin_until(&n_begun, i + 1);
+        weft__runtime_no_error();
+        atomic_store(&n_let_go, i + 1);
+        code = weft__runtime_end_processes(weft__clock_ns(), 0, check_some_live);
+        if (code != 0) {
+            check_int(code, WEFT_ETIMEDOUT);
+            check_has(weft_runtime_error(), " did not end in time");
+        }
+        while (weft_is_alive(pid))
+            sched_yield();
+    }
+    check_int(weft_runtime_stop(), 0);
 }
 
 TEST(a_negative_time_is_refused)
