@@ -26,7 +26,7 @@
  *
  * Where:   in a process.
  * Exits:   {:badarg, "call: unknown PubSub ..."}   none of that name runs; (PS-3)
- *          {:badarg, ...} for other mistakes, {:system_limit, text} without memory
+ *          {:badarg, ...} for other mistakes, as a topic that is weft_none; {:system_limit, text} without memory
  * Meaning: Phoenix.PubSub; rules PS-1 to PS-26. There are no nodes and no adapters.
  */
 #ifndef WEFT_PUBSUB_H
@@ -142,7 +142,7 @@ WEFT_API size_t weft_pubsub_broadcast_from(weft_atom pubsub, weft_pid from, weft
  *
  *   n   how many it was sent to, or NULL
  *
- * Returns:  0; WEFT_ENOENT: no such PubSub runs; WEFT_EBADTERM: that is no message;
+ * Returns:  0; WEFT_ENOENT: no such PubSub runs; WEFT_EBADTERM: that is no message, or no topic;
  *           WEFT_ENOMEM, with *n subscriptions served; WEFT_ESTOPPED: there is no runtime */
 WEFT_API int weft_pubsub_try_broadcast(weft_atom pubsub, weft_term topic, weft_term message, size_t *n);
 WEFT_API int weft_pubsub_try_broadcast_from(weft_atom pubsub, weft_pid from, weft_term topic, weft_term message,

@@ -34,6 +34,12 @@ weft_pubsub_telemetry_fn *weft__pubsub_need(const char *call, weft_atom name)
     return telemetry;
 }
 
+void weft__pubsub_need_topic(const char *call, weft_term topic)
+{
+    if (weft_is_none(topic))
+        weft__proc_badarg(call, "the topic is weft_none, to which nobody can be subscribed");
+}
+
 /* -- starting ----------------------------------------------------------------------- */
 
 /* A quarter of the workers. */
@@ -103,12 +109,14 @@ bool weft_pubsub_subscribe_opt(weft_atom pubsub, weft_term topic, const struct w
 size_t weft_pubsub_unsubscribe(weft_atom pubsub, weft_term topic)
 {
     weft__pubsub_need("weft_pubsub_unsubscribe", pubsub);
+    weft__pubsub_need_topic("weft_pubsub_unsubscribe", topic);
     return weft__registry_unregister("weft_pubsub_unsubscribe", pubsub, topic, weft_none);
 }
 
 size_t weft_pubsub_unsubscribe_match(weft_atom pubsub, weft_term topic, weft_term pattern)
 {
     weft__pubsub_need("weft_pubsub_unsubscribe_match", pubsub);
+    weft__pubsub_need_topic("weft_pubsub_unsubscribe_match", topic);
     if (weft_is_none(pattern))
         weft__proc_badarg("weft_pubsub_unsubscribe_match", "the pattern is weft_none, which fits nothing");
     return weft__registry_unregister("weft_pubsub_unsubscribe_match", pubsub, topic, pattern);
@@ -121,6 +129,7 @@ size_t weft_pubsub_subscribers(weft_atom pubsub, weft_term topic)
     uint64_t hash = weft_hash(topic);
     int64_t n = 0;
 
+    weft__pubsub_need_topic("weft_pubsub_subscribers", topic);
     weft__epoch_begin(epoch);
     registry = weft__pubsub_find(pubsub);
     for (uint32_t i = 0; registry != NULL && i < registry->n_parts; i++) {

@@ -23,4 +23,8 @@ _Noreturn void weft__pubsub_unknown(const char *call, weft_atom name);
 /* Exits if there is none. Its telemetry, or NULL. */
 weft_pubsub_telemetry_fn *weft__pubsub_need(const char *call, weft_atom name);
 
+/* Exits if it is weft_none, to which nobody can be subscribed: a topic that somebody
+ * forgot to fill in, mostly. */
+void weft__pubsub_need_topic(const char *call, weft_term topic);
+
 #endif

@@ -346,7 +346,7 @@ WEFT__GATE int weft_pubsub_try_broadcast_from(weft_atom pubsub, weft_pid from, w
 {
     struct broadcast broadcast = to(pubsub, from, topic, message);
     struct weft__copy_refusal refusal;
-    int code = send_all(&broadcast, &refusal);
+    int code = weft_is_none(topic) ? WEFT_EBADTERM : send_all(&broadcast, &refusal);
 
     if (code == 0)
         tell(&broadcast);
@@ -378,6 +378,7 @@ WEFT__GATE static size_t send_or_exit(const char *call, weft_atom pubsub, weft_p
     int code;
 
     weft__proc_need(call);
+    weft__pubsub_need_topic(call, topic);
     code = send_all(&broadcast, &refusal);
     if (code != 0)
         refuse(call, &broadcast, code, &refusal);
@@ -422,6 +423,7 @@ WEFT__GATE void weft_pubsub_dispatch(weft_atom pubsub, weft_pid from, weft_term 
 
     if (dispatcher == NULL)
         weft__proc_badarg("weft_pubsub_dispatch", "the dispatcher is NULL");
+    weft__pubsub_need_topic("weft_pubsub_dispatch", topic);
     broadcast.telemetry = weft__pubsub_need("weft_pubsub_dispatch", pubsub);
     if (broadcast.telemetry != NULL)
         broadcast.began_ns = weft__clock_ns();

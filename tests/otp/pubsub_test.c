@@ -461,6 +461,37 @@ static weft_term broadcasts_pattern(weft_term arg)
     return weft_pubsub_broadcast(A(ps), A(topic), weft_tuple(weft_any)), arg;
 }
 
+static weft_term broadcasts_to(weft_term topic) { return weft_pubsub_broadcast(A(ps), topic, A(m)), topic; }
+static weft_term broadcasts_from_self_to(weft_term topic)
+{
+    return weft_pubsub_broadcast_from(A(ps), weft_self(), topic, A(m)), topic;
+}
+static weft_term unsubscribes_from(weft_term topic) { return weft_pubsub_unsubscribe(A(ps), topic), topic; }
+static weft_term unsubscribes_match_from(weft_term topic)
+{
+    return weft_pubsub_unsubscribe_match(A(ps), topic, weft_any), topic;
+}
+static weft_term counts(weft_term topic) { return weft_pubsub_subscribers(A(ps), topic), topic; }
+static weft_term dispatches_to(weft_term topic)
+{
+    return weft_pubsub_dispatch(A(ps), weft_none, topic, A(m), dispatch_none, NULL), topic;
+}
+
+PROCESS_TEST(a_topic_that_is_none_is_a_mistake, "PS-18")
+{
+    size_t n = 7;
+
+    start(1);
+    check_mistake(broadcasts_to, weft_none, "weft_pubsub_broadcast: the topic is weft_none");
+    check_mistake(broadcasts_from_self_to, weft_none, "weft_pubsub_broadcast_from: the topic is weft_none");
+    check_mistake(unsubscribes_from, weft_none, "weft_pubsub_unsubscribe: the topic is weft_none");
+    check_mistake(unsubscribes_match_from, weft_none, "weft_pubsub_unsubscribe_match: the topic is weft_none");
+    check_mistake(counts, weft_none, "weft_pubsub_subscribers: the topic is weft_none");
+    check_mistake(dispatches_to, weft_none, "weft_pubsub_dispatch: the topic is weft_none");
+    check_int(weft_pubsub_try_broadcast(A(ps), weft_none, A(news), &n), WEFT_EBADTERM);
+    check_int(n, 0);
+}
+
 PROCESS_TEST(what_is_no_message_fails_or_is_reported, "PS-18")
 {
     size_t n = 7;
