@@ -43,8 +43,9 @@
  * Work that those who are awake may not come to (a late run's queue, what a
  * foreign thread brings) calls it.
  *
- * Who sleeps alone: when all others sleep, nobody is there to steal from or to
- * be stolen from, so a worker does not search. And it does not wake for each of
+ * Who sleeps alone: when all others sleep and no node's queue holds anything,
+ * nobody is there to steal from or to be stolen from, so a worker does not
+ * search. (Where one does it must: it will not sleep while there is work.) And it does not wake for each of
  * many timers: after it has slept until a timer was due, the next such wake is
  * WEFT__TIMER_GAP_NS later at the earliest, and fires all that came due meanwhile.
  * A timer that is due after more than the gap is not put off.
@@ -98,6 +99,14 @@ static void futex_wake(_Atomic uint32_t *word)
 
 /* -- looking ------------------------------------------------------------------------- */
 
+static bool a_nodes_queue_has_work(const struct weft__sched *sched)
+{
+    for (uint32_t i = 0; i < sched->n_nodes; i++)
+        if (weft__overflow_size(&sched->nodes[i].overflow) > 0)
+            return true;
+    return false;
+}
+
 static bool somewhere_is_work(struct weft__worker *worker)
 {
     struct weft__sched *sched = worker->sched;
@@ -105,10 +114,7 @@ static bool somewhere_is_work(struct weft__worker *worker)
     for (uint32_t i = 0; i < sched->n_workers; i++)
         if (weft__runq_rings_have_work(&sched->workers[i]->queue))
             return true;
-    for (uint32_t i = 0; i < sched->n_nodes; i++)
-        if (weft__overflow_size(&sched->nodes[i].overflow) > 0)
-            return true;
-    return weft__runq_has_sticky(&worker->queue) ||
+    return a_nodes_queue_has_work(sched) || weft__runq_has_sticky(&worker->queue) ||
            atomic_load_explicit(&sched->stopping, memory_order_relaxed);
 }
 
@@ -242,12 +248,15 @@ static struct weft__fiber *search(struct weft__worker *worker)
 
 /* -- searchers -------------------------------------------------------------------------- */
 
+/* All others sleep, so their rings are empty; and so is what nobody's ring holds. That of
+ * another node may be this worker's to take, though it was called and kept from it then. */
 static bool is_alone(const struct weft__sched *sched)
 {
     /* Relaxed: who is missed here looks for work itself when it wakes. */
     return atomic_load_explicit(&sched->idle.n_asleep, memory_order_relaxed) +
-               atomic_load_explicit(&sched->idle.n_napping, memory_order_relaxed) + 1 >=
-           sched->n_workers;
+                   atomic_load_explicit(&sched->idle.n_napping, memory_order_relaxed) + 1 >=
+               sched->n_workers &&
+           !a_nodes_queue_has_work(sched);
 }
 
 static void begin_search(struct weft__worker *worker)

@@ -276,6 +276,47 @@ TEST(a_node_does_not_take_from_another_twice_within_a_moment)
     run_on(TWO_NODES, drives_a_wait);
 }
 
+static void await_all_asleep(void)
+{
+    int64_t until = now_ms() + BOUND_MS;
+
+    while (atomic_load(&the_sched()->idle.n_asleep) < n_workers() && now_ms() < until)
+        sched_yield();
+    check_int(atomic_load(&the_sched()->idle.n_asleep), n_workers());
+}
+
+/* Two nodes of one worker each, which both sleep, the second one since later. What comes
+ * from outside lies in the queue of the first node, and the second worker is called for it:
+ * it goes on looking until it may take it, though nobody else is awake. */
+TEST(who_is_called_for_work_of_another_node_looks_until_it_may_take_it)
+{
+    struct weft__worker *first, *second;
+    uint64_t refusals;
+    int64_t until;
+    weft_ref down;
+
+    setenv("HWLOC_SYNTHETIC", "pack:2 numa:1 core:1 pu:1", 1);
+    check_int(weft_runtime_start(), 0);
+    await_all_asleep();
+    first = the_sched()->workers[0];
+    second = the_sched()->workers[1];
+    weft__idle_call(second);
+    await_all_asleep();
+    atomic_store(&second->node->abroad_ns, INT64_MAX);
+    refusals = atomic_load(&second->counts.refusals);
+    weft_spawn(notes_where_it_runs, weft_int(0), .monitor = &down);
+    until = now_ms() + BOUND_MS;
+    while (atomic_load(&second->counts.refusals) < refusals + 20 && now_ms() < until)
+        sched_yield();
+    check_ge(atomic_load(&second->counts.refusals), refusals + 20);
+    check_int(atomic_load(&n_done), 0);
+    atomic_store(&second->node->abroad_ns, 0);
+    check_term(await_down(down), A(normal));
+    check_int(order[0].worker, 1);
+    check_int(atomic_load(&first->counts.runs), 0);
+    runtime_down();
+}
+
 /* -- near before far ---------------------------------------------------------------------------- */
 
 /* Two have work, one nearer to the thief than the other. Let loose, the thief
@@ -427,15 +468,6 @@ static weft_term fills_the_machine(weft_term arg)
         check_term(await_down(downs[i]), A(normal));
     check_int(atomic_load(&n_arrived), n_workers());
     return weft_is_none(arg) ? A(ok) : arg;
-}
-
-static void await_all_asleep(void)
-{
-    int64_t until = now_ms() + BOUND_MS;
-
-    while (atomic_load(&the_sched()->idle.n_asleep) < n_workers() && now_ms() < until)
-        sched_yield();
-    check_int(atomic_load(&the_sched()->idle.n_asleep), n_workers());
 }
 
 TEST(work_of_one_worker_reaches_every_worker_that_sleeps)
