@@ -76,6 +76,7 @@ PROCESS_TEST(a_kill_ends_it_without_terminate, "GS-43")
     weft_kill(f.server);
     check_term(await_down(f.down), A(killed));
     expect_no_message(weft_any);
+    puppet_stop(f.parent);
 }
 
 PROCESS_TEST(a_kill_reaches_a_server_that_waits_in_terminate, "GS-43")

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 
+#include "otp/partition_test.h"
 #include "otp/pubsub.h"
 #include "otp/topics.h"
 #include "proc/runtime.h"
@@ -32,14 +33,6 @@ static weft_pid subscriber(weft_term topic)
 
     ask(puppet, do_subscribe, topic);
     return puppet;
-}
-
-static weft_pid partition_of(weft_pid pubsub, int64_t number)
-{
-    weft_list_each (line, weft_supervisor_which_children(pubsub))
-        if (weft_eq(weft_tuple_at(line, 0), weft_int(number)))
-            return weft_tuple_at(line, 1);
-    return weft_none;
 }
 
 /* Every row and seat is as it should be. */
@@ -598,18 +591,20 @@ PROCESS_TEST(subscribers_go_with_the_table_and_subscribe_anew, "PS-22")
 {
     weft_pid pubsub = start(1), partition = partition_of(pubsub, 0), plain = subscriber(A(topic));
     weft_pid trapping = puppet_start_trapping();
-    weft_ref down = weft_monitor(plain);
+    weft_ref down = weft_monitor(plain), partition_down = weft_monitor(partition);
 
     ask(trapping, do_subscribe, A(topic));
     weft_kill(partition);
     check_term(await_down(down), A(killed));
     check_term(ask(trapping, do_await_exit, A(x)), weft_tuple(partition, A(killed)));
+    await_down(partition_down); /* all links have their signals (PROC-72), its supervisor too */
     weft_supervisor_which_children(pubsub); /* it has restarted it by now */
     check_int(weft_pubsub_broadcast(A(ps), A(topic), A(lost)), 0);
     ask(trapping, do_subscribe, A(topic));
     check_int(weft_pubsub_broadcast(A(ps), A(topic), A(news)), 1);
     check_term(ask(trapping, do_take, A(x)), A(news));
     check_topics();
+    puppet_stop(trapping);
 }
 
 static _Atomic int n_destroyed;
@@ -711,6 +706,7 @@ PROCESS_TEST(a_message_that_nobody_receives_is_freed, "PS-23")
     }
     check_int(atomic_load(&n_destroyed), 1);
     puppet_stop(puppet);
+    await_count(&n_destroyed, 2); /* the mailbox goes after the DOWN */
     check_int(atomic_load(&n_destroyed), 2);
 }
 

@@ -1,4 +1,5 @@
 /* registry_test.c - names that are values, groups, and what an end leaves of them. */
+#include "otp/partition_test.h"
 #include "proc/process_test.h"
 
 #include "weft/gen_server.h"
@@ -37,14 +38,6 @@ static weft_pid puppet_under(weft_term key, weft_term value)
 static weft_term pair(weft_pid pid, weft_term value)
 {
     return weft_tuple(pid, value);
-}
-
-static weft_pid partition_of(weft_pid registry, int64_t number)
-{
-    weft_list_each (line, weft_supervisor_which_children(registry))
-        if (weft_eq(weft_tuple_at(line, 0), weft_int(number)))
-            return weft_tuple_at(line, 1);
-    return weft_none;
 }
 
 /* -- starting -------------------------------------------------------------------- */

@@ -216,10 +216,13 @@ static weft_term end_of(weft_fn *fn, weft_term arg)
     return await_down(ref);
 }
 
-/* Dead, and not just killed: a process is not alive from the kill on. */
+/* Dead, and not just killed: a process is not alive from the kill on. One that was
+ * killed before it began left no pid. */
 static void check_dead(int n)
 {
     for (int i = 0; i < n; i++) {
+        if (atomic_load(&pids[i]) == 0)
+            continue;
         check(!weft_is_alive(pid_of(i)));
         check_uint(atomic_load(&ended[i]), pid_of(i).bits);
     }
@@ -441,7 +444,8 @@ static _Atomic int n_started_behind;
 static weft_term first_looks_at_the_pile(weft_term n)
 {
     if (weft_to_int(n) == 0) {
-        weft_sleep(30);
+        await_count(&n_started, 1);
+        weft_sleep(QUIET_MS);
         atomic_store(&n_started_behind, atomic_load(&n_started));
     } else {
         count_start(n);
@@ -524,19 +528,22 @@ PROCESS_TEST(two_streams_can_be_consumed_in_lockstep, "TASK-48")
 
 PROCESS_TEST(while_the_consumer_pauses_tasks_go_on_and_none_starts, "TASK-48")
 {
-    weft_stream stream = weft_task_async_stream(range(50), counted, .max_concurrency = 4, .ordered = false);
+    struct counter counter = counter_to(50);
+    weft_stream stream = weft_task_async_stream(source_of(&counter), counted, .max_concurrency = 4, .ordered = false);
     weft_stream_cursor cursor = weft_stream_open(&stream);
     weft_stream_item item;
     int n;
 
     weft_sleep(QUIET_MS);
-    check_int(atomic_load(&n_started), 0);
+    check_int(counter.n_asked, 0);
     check(weft_stream_next(&cursor, &item));
-    await_count(&n_done, 4);
-    weft_sleep(QUIET_MS);
-    n = atomic_load(&n_started);
+    n = counter.n_asked; /* each is a task that was started, or waits for its turn */
+    check_ge(n, 4);
     check_le(n, 8);
-    check_int(atomic_load(&n_done), n);
+    await_count(&n_done, n);
+    weft_sleep(QUIET_MS);
+    check_int(counter.n_asked, n);
+    check_int(atomic_load(&n_started), n);
     weft_stream_close(&cursor);
 }
 
@@ -565,12 +572,12 @@ PROCESS_TEST(the_timeout_is_each_tasks_own, "TASK-49")
     int n = 0;
 
     for (int i = 0; i < 8; i++)
-        delays = weft_cons(weft_int(300), delays);
+        delays = weft_cons(weft_int(200), delays);
     /* A machine may stand still for a second. */
-    stream = weft_task_async_stream(delays, sleeps_ms, .max_concurrency = 1, .timeout_ms = 2000);
+    stream = weft_task_async_stream(delays, sleeps_ms, .max_concurrency = 1, .timeout_ms = 1500);
     weft_stream_each (item, &stream)
         n += item.ok;
-    check_int(n, 8); /* 2,400 ms in all */
+    check_int(n, 8); /* 1,600 ms in all */
 }
 
 PROCESS_TEST(a_slow_consumer_does_not_make_finished_tasks_late, "TASK-49")
@@ -650,7 +657,7 @@ PROCESS_TEST(a_late_task_ends_the_consumer_once_all_tasks_are_dead, "TASK-51")
 
     check_fits(end_of(waits_for_late_ones, weft_none),
                weft_tuple(A(timeout), weft_tuple(weft_bind(&text), weft_list(weft_int(50)))));
-    check_int(atomic_load(&n_started), 4);
+    check_le(atomic_load(&n_started), 4);
     check_dead(4);
     if (check(weft_is_bin(text))) {
         check_has(weft_text(text), "item 0");

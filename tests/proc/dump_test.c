@@ -149,7 +149,7 @@ PROCESS_TEST(a_dump_shows_a_handler_which_has_no_stack)
     weft_pid pid = weft_spawn_handler(handles, NULL, .label = "a handler");
     const char *said = dumped(pid);
 
-    check_has(said, "\"a handler\" handles: waits for 0.");
+    check_has(said, "\"a handler\" handles: waits for ");
     check_has(said, ", for a message; 0 messages, ");
     check(strchr(said, '\n') != NULL && strchr(said, '\n')[1] == 0);
     weft_send(pid, A(stop));
@@ -219,6 +219,13 @@ PROCESS_TEST(a_dump_says_whose_answer_a_process_waits_for)
 
 static _Atomic int n_spinning, n_to_go;
 
+/* One of two workers may spin, whatever the machine has, and keeps it. */
+static void run_on_two(weft_fn *body)
+{
+    setenv("HWLOC_SYNTHETIC", "pack:1 core:2 pu:1", 1);
+    run_in_runtime(body, .workers = 2, .max_hogs = 0);
+}
+
 static weft_term spins(weft_term arg)
 {
     atomic_fetch_add(&n_spinning, 1);
@@ -236,9 +243,11 @@ static void check_runs_in(weft_pid pid, const char *function)
 
     snprintf(want, sizeof want, "  %s+", function);
 #if !defined(WEFT_TSAN) /* which holds signals back */
-    while (strstr(dumped(pid), want) == NULL && now_ms() < until)
+    const char *said;
+
+    while (strstr(said = dumped(pid), want) == NULL && now_ms() < until)
         ;
-    check_has(dumped(pid), want);
+    check_has(said, want);
 #else
     (void)pid, (void)until;
 #endif
@@ -260,7 +269,7 @@ static weft_term two_spin(weft_term arg)
 
 TEST(a_dump_says_on_which_worker_a_process_runs)
 {
-    run_in_runtime(two_spin, .workers = 2, .max_hogs = 0);
+    run_on_two(two_spin);
 }
 
 static _Atomic int n_blocked;
@@ -321,7 +330,7 @@ static weft_term sends_to_one_that_spins(weft_term arg)
 
 TEST(a_dump_counts_the_messages_that_a_process_has_not_looked_at)
 {
-    run_in_runtime(sends_to_one_that_spins, .workers = 2, .max_hogs = 0);
+    run_on_two(sends_to_one_that_spins);
 }
 
 static weft_term spins_alone(weft_term arg)

@@ -186,6 +186,7 @@ PROCESS_TEST(a_linked_peer_of_a_killed_process_hears_killed, "PROC-10 PROC-14")
     weft_kill(victim);
     check_term(await_down(down), A(killed));
     check_term(ask(traps, do_await_exit, A(nil)), weft_tuple(victim, A(killed)));
+    puppet_stop(traps);
 }
 
 static weft_term returns_at_once(weft_term arg)
@@ -249,6 +250,7 @@ PROCESS_TEST(a_chain_of_links_stops_at_a_process_that_traps, "PROC-10 PROC-21")
     check_term(ask(traps, do_await_exit, A(nil)), weft_tuple(second, A(boom)));
     check_term(ask(behind, do_take, A(nil)), A(nothing));
     check(weft_is_alive(traps));
+    puppet_stop(traps);
 }
 
 /* -- sending one -------------------------------------------------------------------------------- */
@@ -299,6 +301,7 @@ PROCESS_TEST(every_signal_to_a_process_that_traps_becomes_a_message, "PROC-15 PR
     for (int i = 0; i < 100; i++)
         check_term(ask(receiver, do_await_exit, A(nil)), weft_tuple(weft_self(), weft_int(i)));
     check_term(ask(receiver, do_take, A(nil)), A(nothing));
+    puppet_stop(receiver);
 }
 
 static weft_term signals_itself_and_goes_on(weft_term arg)
@@ -584,6 +587,7 @@ PROCESS_TEST(a_process_that_traps_or_ignores_a_signal_stays_alive, "PROC-12 PROC
     check(weft_is_alive(traps));
     check(weft_is_alive(ignores));
     check(weft_is_alive(weft_self()));
+    puppet_stop(traps);
 }
 
 PROCESS_TEST(a_process_that_ended_is_not_alive)

@@ -290,6 +290,7 @@ PROCESS_TEST(after_unlink_the_end_of_a_peer_changes_nothing, "PROC-25")
     await_down(down);
     check_term(ask(receiver, do_take, A(nil)), A(nothing));
     check_term(ask(traps, do_take, A(nil)), A(nothing));
+    puppet_stop(traps);
 }
 
 PROCESS_TEST(unlink_leaves_an_exit_that_is_queued, "PROC-25")
@@ -431,6 +432,7 @@ PROCESS_TEST(an_ending_process_signals_each_link_once_and_leaves_none, "PROC-27"
         check_term(ask(peers[i], do_take, A(nil)), weft_tuple(A(EXIT), center, A(boom)));
         check_term(ask(peers[i], do_take, A(nil)), A(nothing));
         check_term(info_of(peers[i], A(links)), weft_empty_list);
+        puppet_stop(peers[i]);
     }
 }
 

@@ -781,24 +781,27 @@ TEST(the_program_can_be_limited_as_a_whole)
 {
     watch();
     check_int(weft_log_set_limit(WEFT_LOG_PROGRAM, 1, 2), 0);
-    weft_log_info("one");
-    weft_log_info("two");
-    weft_log_info("three");
-    check_str(seen.text, "two");
-    check_uint(weft_log_left_out(), 1);
+    for (int i = 0; i < 20; i++)
+        weft_log_info("%d", i);
+    check_ge(seen.n, 2);
+    check_le(seen.n, 10); /* one more for each second in which the machine stood still */
+    check_uint(weft_log_left_out(), (uint64_t)(20 - seen.n));
 }
 
 TEST(what_no_place_told_is_told_at_the_end)
 {
+    char told[100];
+
     watch();
     weft__log_tell();
     check_int(seen.n, 0);
     check_int(weft_log_set_limit(WEFT_LOG_EACH_PLACE, 1, 1), 0);
-    log_here(1);
-    log_here(2);
-    log_here(3);
+    for (int i = 0; i < 20; i++)
+        log_here(i);
+    check_gt(weft_log_left_out(), 10);
+    snprintf(told, sizeof told, "%d records were left out by the limits of the log", (int)weft_log_left_out());
     weft__log_tell();
-    check_str(seen.text, "2 records were left out by the limits of the log");
+    check_str(seen.text, told);
     check_uint(weft_log_left_out(), 0);
 }
 
@@ -810,7 +813,8 @@ TEST(the_arguments_of_what_is_left_out_are_not_looked_at)
     check_int(weft_log_set_limit(WEFT_LOG_EACH_PLACE, 1, 1), 0);
     for (int i = 0; i < 10; i++)
         weft_log_event(WEFT_LOG_INFO, "x", weft_list(weft_tuple(A(n), weft_int(++n))));
-    check_int(n, 1);
+    check_int(n, seen.n);
+    check_lt(n, 10);
 }
 
 TEST(a_bad_limit_is_refused)

@@ -463,7 +463,9 @@ static int64_t request_time_ns(weft_pid server, bool by_monitor)
     return median;
 }
 
-PROCESS_TEST_WITH(a_request_costs_the_same_with_500000_messages_in_the_way, .rules = "PROC-57", .deadline_s = 120)
+/* On one worker: a request that has to wake another kernel thread costs what the
+ * machine makes of it. */
+static weft_term requests_with_many_in_the_way(weft_term arg)
 {
     weft_pid server = weft_spawn(answers_requests, weft_none);
     int n = scaled(500000);
@@ -481,6 +483,12 @@ PROCESS_TEST_WITH(a_request_costs_the_same_with_500000_messages_in_the_way, .rul
     check_lt(full_monitor_ns, empty_monitor_ns * 10);
     check_int(weft_message_queue_len(), n);
     check_term(expect_message(weft_any), weft_tuple(A(unrelated), weft_int(0)));
+    return arg;
+}
+
+TEST_WITH(a_request_costs_the_same_with_500000_messages_in_the_way, .rules = "PROC-57", .deadline_s = 120)
+{
+    run_in_runtime(requests_with_many_in_the_way, .workers = 1);
 }
 
 PROCESS_TEST(a_reference_that_was_in_an_older_message_is_still_found, "PROC-57 PROC-54")

@@ -298,6 +298,7 @@ PROCESS_TEST(trapping_name_dictionary_and_priority_are_not_inherited, "PROC-7")
     check_term(ask(child, do_describe, A(nil)),
                weft_list(A(false), A(no_value), weft_empty_list, A(normal)));
     check_term(info_of(parent, A(priority)), A(high));
+    puppet_stop(parent);
 }
 
 static weft_term do_spawn_a_puppet(weft_term arg)

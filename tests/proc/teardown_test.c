@@ -134,6 +134,8 @@ PROCESS_TEST(every_link_has_its_signal_before_any_monitor_has_its_down, "PROC-72
                 return;
         }
     }
+    for (int i = 0; i < N; i++)
+        puppet_stop(peers[i]);
 }
 
 PROCESS_TEST(a_link_that_does_not_trap_is_not_asked_anything_after_the_down, "PROC-72")

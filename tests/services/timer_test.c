@@ -143,8 +143,10 @@ PROCESS_TEST(cancel_gives_the_time_left_and_then_nothing_comes, "PROC-61")
     check_gt(left, NEVER_MS - BOUND_MS);
     check_int(weft_cancel_timer(ref), -1);
     ref = weft_send_after(weft_self(), A(late), 5);
-    check_ge(weft_cancel_timer(ref), 0);
-    expect_no_message(A(late));
+    if (weft_cancel_timer(ref) >= 0)
+        expect_no_message(A(late));
+    else /* five milliseconds have passed */
+        expect_message(A(late));
 }
 
 PROCESS_TEST(cancel_says_false_when_it_fired_or_never_was, "PROC-61")
@@ -230,7 +232,7 @@ PROCESS_TEST(reading_changes_nothing, "PROC-64")
     weft_ref ref = weft_send_after(weft_self(), A(soon), 20);
     int64_t left = weft_read_timer(ref);
 
-    check_ge(left, 0);
+    check_ge(left, -1); /* it has come by now, where the machine stood still */
     check_le(left, 20);
     expect_message(A(soon));
     check_int(weft_read_timer(ref), -1);
@@ -299,22 +301,14 @@ PROCESS_TEST(the_end_of_the_creator_means_nothing, "PROC-65")
     check_uint(weft__timers_count(), 0);
 }
 
-static weft_term registers_and_waits(weft_term name)
-{
-    weft_term message;
-
-    weft_register(name, weft_self());
-    weft_receive(A(tick), BOUND_MS, &message);
-    return A(ok);
-}
-
 PROCESS_TEST(a_name_is_looked_up_when_the_time_has_come, "PROC-65")
 {
-    weft_ref early = weft_send_after(A(not_yet_there), A(tick), 20), down;
+    weft_pid puppet = puppet_start();
+    weft_ref early = weft_send_after(A(not_yet_there), A(tick), 20);
 
-    check_ge(weft_read_timer(early), 0);
-    weft_spawn(registers_and_waits, A(not_yet_there), .monitor = &down);
-    check_term(await_down(down), A(normal));
+    weft_register(A(not_yet_there), puppet);
+    if (weft_read_timer(early) >= 0) /* or the machine stood still */
+        check_term(ask(puppet, do_await, A(tick)), A(tick));
 }
 
 PROCESS_TEST(a_name_that_nobody_holds_drops_the_message, "PROC-65")
@@ -349,11 +343,6 @@ PROCESS_TEST(those_of_one_moment_come_in_the_order_set, "PROC-66")
     for (int i = 0; i < n; i++)
         weft_send_after(weft_self(), weft_int(i), moment, .abs = true);
     expect_in_order(n);
-}
-
-static weft_term sets_one(weft_term arg)
-{
-    return do_send_after(arg);
 }
 
 static weft_term sets_one_abs(weft_term arg)
@@ -395,7 +384,6 @@ PROCESS_TEST(equal_delays_keep_their_order_while_the_creator_moves_about, "PROC-
             break;
         last = (int)got;
     }
-    (void)sets_one;
 }
 
 /* -- many ------------------------------------------------------------------------------ */
