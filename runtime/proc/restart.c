@@ -112,7 +112,9 @@ static const struct call *which(const ucontext_t *context, const struct weft__wa
     if (!weft__symbol_is_code((const void *)(weft__registers_pc(context) - WEFT__CODE_BEFORE)) ||
         !weft__registers_is_cut_short(context))
         return NULL;
-    if (is_that(context, in))
+    /* One that was under way when the program was stopped, or had a debugger, is gone on
+     * with by a call of the kernel's own, which has nothing to go on with after a signal. */
+    if (is_that(context, in) && in->number != SYS_restart_syscall)
         return find(in->number);
     for (int nth = 0; (number = weft__registers_guess_call(context, nth)) >= 0; nth++)
         if (find(number) != NULL)

@@ -847,13 +847,20 @@ PROCESS_TEST(a_server_that_asks_another_in_its_callback_answers_too, "GS-14")
     weft_kill(second);
 }
 
+static weft_term calls_without_end(weft_term server)
+{
+    for (;;)
+        calls_in_a_row(server);
+    return server;
+}
+
 PROCESS_TEST(a_server_that_is_killed_while_it_runs_for_its_caller_ends_the_call, "GS-15 PROC-14")
 {
     for (int i = 0; i < scaled(500); i++) {
         weft_pid server = plain();
         weft_ref down;
 
-        weft_spawn(calls_in_a_row, server, .monitor = &down);
+        weft_spawn(calls_without_end, server, .monitor = &down);
         pass_time(i % 16);
         weft_kill(server);
         check_fits(await_down(down), weft_tuple(weft_any, weft_any));

@@ -19,6 +19,7 @@
 #include <sys/sem.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -216,6 +217,13 @@ static int64_t known_since_ns, known_waited_ns;
 static struct timespec left;
 static _Atomic int n_restarts, n_handled, n_posted; /* posted: what the handler is told is there */
 
+/* What happens to a thread that waits. */
+enum trouble {
+    KNOWN,      /* signals, whose handler is told in which call it waits */
+    NOT_KNOWN,  /* it is not told */
+    STOPPED     /* before, the program is stopped for a moment */
+};
+
 static void on_signal(int signo, siginfo_t *info, void *context)
 {
     int errno_before = errno;
@@ -262,9 +270,25 @@ static bool note_call(struct waiter *waiter)
     return true;
 }
 
-/* Wait in that way, while signals come. is_known: the handler is told in which call. */
-static void wait_and_interrupt(const struct way *way, bool is_known)
+static void stop_and_go_on(void)
 {
+    pid_t self = getpid(), child = fork();
+
+    if (child == 0) {
+        kill(self, SIGSTOP);
+        nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+        kill(self, SIGCONT);
+        _exit(0);
+    }
+    while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
+        ;
+}
+
+/* Wait in that way, while signals come. A machine may have no time for the signals
+ * before the wait is over; then nothing is seen of it. */
+static void wait_and_interrupt(const struct way *way, enum trouble trouble)
+{
+    static const char *const what[] = {"", ", not known", ", stopped"};
     struct waiter waiter = {.way = way};
     struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_RESTART};
     int n_sent = 0, n_before = atomic_load(&n_handled);
@@ -272,14 +296,17 @@ static void wait_and_interrupt(const struct way *way, bool is_known)
 
     known = (struct weft__waits_in){.number = -1};
     known_waited_ns = 0;
-    atomic_store(&n_restarts, 0);
     sigaction(SIGUSR1, &action, NULL);
     pthread_create(&thread, NULL, wait_main, &waiter);
     while (!atomic_load(&waiter.is_over)) {
         nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
         if (n_sent == SIGNALS || atomic_load(&n_handled) - n_before < n_sent || !note_call(&waiter))
             continue;
-        if (!is_known) {
+        if (trouble == STOPPED && known.number != SYS_restart_syscall) {
+            stop_and_go_on();
+            continue;
+        }
+        if (trouble == NOT_KNOWN) {
             known.number = -1;
             known_waited_ns = 0;
         }
@@ -287,11 +314,10 @@ static void wait_and_interrupt(const struct way *way, bool is_known)
         n_sent += !atomic_load(&waiter.is_over) && pthread_kill(thread, SIGUSR1) == 0;
     }
     pthread_join(thread, NULL);
-    if (waiter.code != 0 || waiter.waited_ms < WAIT_MS - 1 || atomic_load(&n_restarts) < 1)
-        fprintf(stderr, "# %s%s: %d signals\n", way->name, is_known ? "" : ", not known", n_sent);
+    if (waiter.code != 0 || waiter.waited_ms < WAIT_MS - 1 || n_sent == 0)
+        fprintf(stderr, "# %s%s: %d signals\n", way->name, what[trouble], n_sent);
     check_int(waiter.code, 0);
     check_ge(waiter.waited_ms, WAIT_MS - 1);
-    check_ge(atomic_load(&n_restarts), 1);
 }
 
 #if defined(WEFT_TSAN)
@@ -304,7 +330,8 @@ TEST(every_wait_goes_on_after_a_signal)
 {
     SKIP_UNDER_TSAN;
     for (size_t i = 0; i < COUNT(ways); i++)
-        wait_and_interrupt(&ways[i], true);
+        wait_and_interrupt(&ways[i], KNOWN);
+    check_ge(atomic_load(&n_restarts), 1);
 }
 
 TEST(the_waits_of_the_c_library_go_on_although_nobody_knew_of_them)
@@ -315,5 +342,25 @@ TEST(the_waits_of_the_c_library_go_on_although_nobody_knew_of_them)
 #endif
     for (size_t i = 0; i < COUNT(ways); i++)
         if (!ways[i].is_direct)
-            wait_and_interrupt(&ways[i], false);
+            wait_and_interrupt(&ways[i], NOT_KNOWN);
+    check_ge(atomic_load(&n_restarts), 1);
+}
+
+/* Those with which the kernel goes on by a call of its own after a stop: signal(7). */
+TEST(a_wait_goes_on_after_a_signal_though_the_program_was_stopped_in_it)
+{
+    static const struct way by_the_kernel[] = {
+        {"nanosleep", by_nanosleep, false},
+        {"nanosleep, with room for the rest", by_nanosleep_with_rest, false},
+        {"usleep", by_usleep, false},
+        {"poll", by_poll, false},
+    };
+
+    SKIP_UNDER_TSAN;
+#if !defined(__x86_64__)
+    skip("which call it was is lost on this machine");
+#endif
+    for (size_t i = 0; i < COUNT(by_the_kernel); i++)
+        wait_and_interrupt(&by_the_kernel[i], STOPPED);
+    check_ge(atomic_load(&n_restarts), 1);
 }
