@@ -13,8 +13,8 @@
  *
  * On aarch64 the first argument is lost, unless it was known before the signal; on
  * x86-64 it is the number, which is then read from the code before the call. So it is
- * for a call that was known, but had been cut short by a stop of the program (SIGSTOP);
- * on aarch64 such a one ends with EINTR.
+ * for a call that was known, but had been cut short by a stop of the program (SIGSTOP):
+ * its time-out may begin anew then; on aarch64 such a one ends with EINTR.
  *
  * Threads: in a signal handler, on the context that it was given.
  */

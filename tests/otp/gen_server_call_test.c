@@ -771,7 +771,7 @@ PROCESS_TEST(a_caller_times_out_while_its_server_keeps_the_worker, "GS-15 PROC-1
     check_term(weft_gen_server_call(server, weft_int(1), BOUND_MS), weft_int(2));
     check(!weft_gen_server_try_call(server, A(spin), 20, &result));
     check_term(result, A(timeout));
-    check_int(atomic_load(&n_spinning), 1);
+    await_count(&n_spinning, 1);
     atomic_store(&is_released, 1);
     check_term(weft_gen_server_call(server, weft_int(1), BOUND_MS), weft_int(2));
     expect_no_message(weft_any);
@@ -785,7 +785,7 @@ static weft_result computes_and_waits(struct scripted *self, weft_term arg, weft
     (void)from;
     for (int64_t end = now_ms() + weft_to_int(arg); now_ms() < end;)
         continue;
-    self->n = weft_receive(A(over), 600, NULL);
+    self->n = weft_receive(A(over), 1200, NULL);
     return weft_noreply();
 }
 
@@ -795,7 +795,7 @@ static weft_term times_out_from_the_begin(weft_term unused)
     weft_term result = weft_none;
 
     (void)unused;
-    check(!weft_gen_server_try_call(server, script_of(computes_and_waits, weft_int(900)), 700, &result));
+    check(!weft_gen_server_try_call(server, script_of(computes_and_waits, weft_int(1700)), 1500, &result));
     check_term(result, A(timeout));
     weft_send(server, A(over));
     check_term(run_call(server, counts_up, A(nil)), weft_int(2)); /* it got it */

@@ -333,10 +333,14 @@ PROCESS_TEST(any_message_cancels_the_time_out, "GS-38")
 
     for (int i = 0; i < 10; i++) {
         WEFT_SCOPE;
+        weft_term first;
 
         run_call(server, asks_for_timeout, weft_int(QUIET_MS / 2));
         weft_send(server, A(stray));
-        expect_message(weft_tuple(A(info), A(stray)));
+        first = expect_message(weft_any);
+        if (weft_eq(first, weft_tuple(A(info), A(timeout)))) /* it was over before the message came */
+            first = expect_message(weft_any);
+        check_term(first, weft_tuple(A(info), A(stray)));
     }
     expect_no_message(weft_any);
 }

@@ -276,7 +276,7 @@ TEST(a_program_names_what_does_not_end_with_its_stack_and_kills_it)
 {
     struct tap_outcome outcome;
 
-    check_ends((struct program){app_with_one_that_does_not_end, 1000, false}, 128 + SIGTERM, &outcome);
+    check_ends((struct program){app_with_one_that_does_not_end, 2000, false}, 128 + SIGTERM, &outcome);
     CHECK_ORDER(outcome.output, "ended last.", "began to end stubborn.", "did not end in time and will be killed",
                 "weft: ");
     check_has(outcome.output, "  member_never_ends+");

@@ -116,6 +116,16 @@ static weft_task unpack(weft_term term)
                        .value = weft_none};
 }
 
+/* Until as many messages have come. */
+static void await_messages(size_t n)
+{
+    int64_t until = now_ms() + BOUND_MS;
+
+    while (weft_message_queue_len() < n && now_ms() < until)
+        weft_receive(A(nothing_but_a_look), 0, NULL);
+    check_ge(weft_message_queue_len(), n);
+}
+
 /* See the task dead without awaiting it. */
 static void let_end(weft_task task)
 {
@@ -126,11 +136,8 @@ static void let_end(weft_task task)
  * task in its last moment is told that it is gone before its own words come. */
 static void let_come(weft_task task)
 {
-    int64_t until = now_ms() + BOUND_MS;
-
     await_end(task.pid);
-    while (weft_message_queue_len() == 0 && now_ms() < until)
-        weft_receive(A(nothing_but_a_look), 0, NULL);
+    await_messages(1);
 }
 
 /* -- starting --------------------------------------------------------------------- */
@@ -1031,8 +1038,10 @@ PROCESS_TEST(yield_many_gives_results_in_the_order_of_the_handles, "TASK-28")
     weft_task tasks[4] = {weft_task_async(square, weft_int(3)), weft_task_async(waits_for_go, weft_none),
                           weft_task_async(exits, A(normal)), weft_task_async(square, weft_int(4))};
     struct weft_task_result results[4];
-    int64_t began = now_ms();
+    int64_t began;
 
+    await_messages(2 + 1 + 2); /* values and ends */
+    began = now_ms();
     check_int(weft_task_yield_many(tasks, 4, results, .timeout_ms = 50), 3);
     check_ge(now_ms() - began, 50);
     check_int(results[0].outcome, WEFT_TASK_OK);
@@ -1104,6 +1113,7 @@ PROCESS_TEST(yield_many_kills_or_ignores_what_is_late, "TASK-30")
     struct weft_task_result results[3];
 
     tasks[0] = weft_task_async(square, weft_int(2));
+    let_come(tasks[0]);
     tasks[1] = trapping_task(A(ignore));
     tasks[2] = weft_task_async(sleeps_for_ever, weft_none);
     check_int(weft_task_yield_many(tasks, 3, results, .timeout_ms = 10, .on_timeout = WEFT_KILL_TASK), 1);
