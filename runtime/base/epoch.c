@@ -51,17 +51,45 @@ struct weft__epochs *weft__epochs_new(void)
     return epochs;
 }
 
+/* Relaxed: as in weft__epoch_begin. */
+static bool make_barrier(void)
+{
+    return !atomic_load_explicit(&weft__epoch_has_barrier, memory_order_relaxed) ||
+           membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0;
+}
+
+static bool poll(struct weft__epoch *epoch, bool with_barrier)
+{
+    struct weft__epochs *epochs = epoch->epochs;
+    bool is_progress;
+
+    weft__assert(!weft__epoch_is_open(epoch));
+    /* Acquire, with the release below: W2 comes after the last step of the number. A
+     * deferred call that polls finds it taken. */
+    if (atomic_exchange_explicit(&epochs->is_polled, true, memory_order_acquire))
+        return false;
+    is_progress = (!with_barrier || make_barrier() /* W2 */) && ck_epoch_poll(&epoch->ck);
+    atomic_store_explicit(&epochs->is_polled, false, memory_order_release);
+    return is_progress;
+}
+
+bool weft__epoch_poll(struct weft__epoch *epoch)
+{
+    return poll(epoch, true);
+}
+
 void weft__epochs_flush(struct weft__epochs *epochs)
 {
     bool is_busy = true;
 
-    /* A deferred call may defer another. */
+    /* A deferred call may defer another. Nobody reads, so there is nobody to make a
+     * fence for: should the kernel refuse it by now, all ends even so. */
     while (is_busy) {
         is_busy = false;
         for (struct weft__epoch *epoch = epochs->all; epoch != NULL; epoch = epoch->next_all) {
             weft__assert(!weft__epoch_is_open(epoch));
             is_busy |= weft__epoch_pending(epoch) > 0;
-            weft__epoch_poll(epoch);
+            poll(epoch, false);
         }
     }
 }
@@ -139,28 +167,6 @@ void weft__epoch_defer(struct weft__epoch *epoch, struct weft__epoch_entry *entr
     /* W1. A release would let the number be read before the object is out of reach. */
     atomic_thread_fence(memory_order_seq_cst);
     ck_epoch_call(&epoch->ck, &entry->ck, make_call);
-}
-
-/* Relaxed: as in weft__epoch_begin. */
-static bool make_barrier(void)
-{
-    return !atomic_load_explicit(&weft__epoch_has_barrier, memory_order_relaxed) ||
-           membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0;
-}
-
-bool weft__epoch_poll(struct weft__epoch *epoch)
-{
-    struct weft__epochs *epochs = epoch->epochs;
-    bool is_progress;
-
-    weft__assert(!weft__epoch_is_open(epoch));
-    /* Acquire, with the release below: W2 comes after the last step of the number. A
-     * deferred call that polls finds it taken. */
-    if (atomic_exchange_explicit(&epochs->is_polled, true, memory_order_acquire))
-        return false;
-    is_progress = make_barrier() /* W2 */ && ck_epoch_poll(&epoch->ck);
-    atomic_store_explicit(&epochs->is_polled, false, memory_order_release);
-    return is_progress;
 }
 
 void weft__epochs_sweep(struct weft__epochs *epochs)
