@@ -314,8 +314,8 @@ WEFT_API bool weft_is_pointer(weft_term term);
 struct weft_native_type {
     const char *name;             /* printed as #name<address> */
     void (*destroy)(void *object); /* once, when the last term that holds the object
-                                    * is gone; on any thread, must not call weft;
-                                    * NULL: nothing to do */
+                                    * is gone; on any thread, must not call weft (an exit
+                                    * in it is an error in the log); NULL: nothing to do */
 };
 typedef struct weft_native_type weft_native_type;
 

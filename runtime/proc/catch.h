@@ -9,6 +9,11 @@
  * The frames in between are dropped as they are, as at every exit: defers made
  * in them stay until the process ends, and so does weft_alloc memory.
  *
+ * The destroy of a native object is called within a catch as well, a sealed one: it
+ * runs wherever the last reference goes, between two steps of weft's that belong
+ * together, maybe while the process ends. It must not exit; does it even so, that is
+ * an error in the log, and what weft was doing goes on. A fault in it is fatal.
+ *
  * Threads: by the process itself. Catches nest.
  */
 #ifndef WEFT_PROC_CATCH_H

@@ -274,8 +274,6 @@ WEFT__GATE static void end_abandoned(void *arg)
 
 _Noreturn void weft__proc_exit(struct weft__proc *proc, weft_term reason)
 {
-    if (proc->fiber.kind == WEFT__PROC_GUEST)
-        weft__guest_exit(reason);
     if (proc->flags & WEFT__IN_BLOCKING) {
         proc->flags &= ~(uint32_t)WEFT__IN_BLOCKING;
         proc->reason = reason;
@@ -283,6 +281,8 @@ _Noreturn void weft__proc_exit(struct weft__proc *proc, weft_term reason)
         weft__proc_enter(proc);
     }
     weft__catch_throw(proc, reason);
+    if (proc->fiber.kind == WEFT__PROC_GUEST)
+        weft__guest_exit(reason);
     weft__proc_need_slot(proc);
     if (proc->flags & WEFT__ENDS) {
         /* In a defer: that one is over, the others and the end go on. */

@@ -37,11 +37,15 @@ struct native {
     void *object;
 };
 
+void (*weft__native_destroy)(const weft_native_type *type, void *object);
+
 static void native_release(struct weft__shared *shared)
 {
     struct native *native = (struct native *)shared;
 
-    if (native->type->destroy)
+    if (native->type->destroy && weft__native_destroy)
+        weft__native_destroy(native->type, native->object);
+    else if (native->type->destroy)
         native->type->destroy(native->object);
     free(native);
 }

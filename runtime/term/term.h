@@ -187,6 +187,9 @@ void weft__counted_release(struct weft__counted *from, struct weft__counted *unt
 /* Of a native object's term. */
 const weft_native_type *weft__native_type(weft_term term);
 void *weft__native_address(weft_term term);
+/* Calls its type's destroy, so that it returns whatever that does; set by who knows of
+ * exits (proc/catch.c) before there is any object. */
+extern void (*weft__native_destroy)(const weft_native_type *type, void *object);
 
 /* -- order ------------------------------------------------------------------- */
 
