@@ -30,8 +30,8 @@ typedef struct weft_mutex {
 /* Have it for oneself.
  *
  * Where:    in a process. May park, until the holder unlocks it or ends.
- * Order:    whoever waits longest is next, but one that comes just when it is
- *           free may be quicker.
+ * Order:    whoever waits longest is next. One that comes just when it becomes free
+ *           may be quicker than one that begins to wait at that moment, once.
  * Returns:  0, or WEFT_EOWNERDEAD: the caller has it, and the one before ended
  *           while it had it: what it guards may be half done. Said once.
  * Exits:    {:badarg, text}   the caller has it already

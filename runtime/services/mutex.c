@@ -2,16 +2,18 @@
  *
  * States. `owner` is a pid's bits, or 0.
  *
- *     free  -> held   lock, by compare and exchange: anyone, also before those
- *                     who wait
- *     held  -> free   unlock, or the holder's end
- *     free  -> held   by whoever made it free, for the one who waits longest
+ *     free  -> held   lock, by compare and exchange: anyone
+ *     held  -> held   unlock, or the holder's end, while others wait: the one who
+ *                     waits longest has it, and nobody comes in between
+ *     held  -> free   the same while nobody waits
+ *     free  -> held   by whoever made it free, for one who came to wait meanwhile
  *
- * No lost wake-up. Who unlocks: (1) owner = 0, (2) looks at n_waiting. Who
- * waits: (3) enters the list and raises n_waiting, (4) tries owner once more.
- * All seq_cst: if (4) finds it held still, then (3) was before (1), so (2) sees
- * who waits. It takes the list's lock, and gives the mutex to the first, unless
- * somebody was quicker: then that one unlocks later, and looks.
+ * No lost wake-up. Who unlocks, and saw nobody wait: (1) owner = 0, (2) looks at
+ * n_waiting again. Who waits: (3) enters the list and raises n_waiting, (4) tries
+ * owner once more. All seq_cst: if (4) finds it held still, then (3) was before
+ * (1), so (2) sees who waits. It takes the list's lock, and gives the mutex to the
+ * first, unless somebody was quicker: then that one unlocks later, and sees who
+ * waits before it does. So who waits is overtaken once, at most: nobody starves.
  *
  * What a process holds, and what it waits for, is in its note (services/holding.h),
  * which it alone writes; a waiter is a node in the frame that waits, which stays
@@ -117,21 +119,26 @@ static bool try_own(struct mutex *mutex, weft_pid pid)
 {
     uint64_t nobody = 0;
 
-    /* Seq_cst: (4), and with the release of the last holder's unlock. */
+    /* Seq_cst: (4), which mostly fails, and with the release of the last holder's unlock. */
     return atomic_compare_exchange_strong_explicit(&mutex->owner, &nobody, pid.bits, memory_order_seq_cst,
-                                                   memory_order_relaxed);
+                                                   memory_order_seq_cst);
 }
 
-/* The mutex is free, and some wait: give it to the first, unless it is taken. */
-static void pass_on(struct mutex *mutex)
+/* The mutex is the caller's, or free, and some wait: give it to the first. */
+static void pass_on(struct mutex *mutex, bool is_free)
 {
     struct waiter *first;
     weft_pid pid = weft_none;
 
     weft__spin_acquire(&mutex->lock);
     first = mutex->first;
-    if (first != NULL && try_own(mutex, first->pid)) {
+    if (first == NULL && !is_free) {
+        /* They gave up. Who comes to wait now tries it after this, under the lock. */
+        atomic_store_explicit(&mutex->owner, 0, memory_order_seq_cst);
+    } else if (first != NULL && (!is_free || try_own(mutex, first->pid))) {
         pid = first->pid;
+        /* Relaxed: nobody else writes it while it is not 0; with has_it it is seen. */
+        atomic_store_explicit(&mutex->owner, pid.bits, memory_order_relaxed);
         take_out_locked(mutex, first);
         /* Release, with the acquire of who waits: its node may be gone from here on. */
         atomic_store_explicit(&first->has_it, true, memory_order_release);
@@ -143,9 +150,14 @@ static void pass_on(struct mutex *mutex)
 
 static void set_free(struct mutex *mutex)
 {
+    /* Seq_cst: the caller became the owner after those found it held who wait since. */
+    if (__builtin_expect(atomic_load_explicit(&mutex->n_waiting, memory_order_seq_cst) > 0, 0)) {
+        pass_on(mutex, false);
+        return;
+    }
     atomic_store_explicit(&mutex->owner, 0, memory_order_seq_cst); /* (1) */
     if (atomic_load_explicit(&mutex->n_waiting, memory_order_seq_cst) > 0) /* (2) */
-        pass_on(mutex);
+        pass_on(mutex, true);
 }
 
 /* -- a process's end ------------------------------------------------------------------- */

@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 
+#include "base/spin.h"
 #include "weft/mutex.h"
 
 static weft_mutex mutex;
@@ -157,6 +158,48 @@ PROCESS_TEST(who_waits_longest_is_next)
         weft_send(pids[i], A(stop));
         check_term(await_down(down[i]), A(normal));
     }
+}
+
+static _Atomic int is_to_unlock, n_unlocking;
+
+static weft_term locks_and_unlocks(weft_term arg)
+{
+    weft_mutex_lock(&mutex);
+    atomic_fetch_add(&n_holding, 1);
+    while (atomic_load(&is_to_unlock) == 0)
+        weft_yield();
+    atomic_fetch_add(&n_unlocking, 1);
+    weft_mutex_unlock(&mutex);
+    return arg;
+}
+
+/* The lock of its list, here held up in the middle of an unlock. */
+static struct weft__spin *list_lock(void)
+{
+    return (struct weft__spin *)(void *)&mutex.weft__words[2];
+}
+
+PROCESS_TEST(one_that_comes_while_it_is_unlocked_does_not_overtake_who_waits)
+{
+    int code = WEFT_EBUSY;
+    weft_pid waiting;
+    weft_ref down;
+    int64_t end;
+
+    weft_spawn(locks_and_unlocks, A(ok));
+    await_count(&n_holding, 1);
+    waiting = start_waiting(&down);
+    weft__spin_acquire(list_lock());
+    atomic_store(&is_to_unlock, 1);
+    spin_until(&n_unlocking, 1);
+    for (end = now_ms() + 20; code == WEFT_EBUSY && now_ms() < end;)
+        code = weft_mutex_try_lock(&mutex);
+    weft__spin_release(list_lock());
+    check_int(code, WEFT_EBUSY);
+    if (code == 0)
+        weft_mutex_unlock(&mutex);
+    weft_send(waiting, A(stop)); /* it ends if it has it */
+    check_term(await_down(down), A(normal));
 }
 
 PROCESS_TEST(one_killed_while_it_waits_leaves_the_others_their_turn)
