@@ -515,7 +515,7 @@ static struct weft__message *next_message(struct weft__proc *proc, struct weft__
     message = proc->mailbox.first;
     if (message == NULL)
         return NULL;
-    if (message->block.kind == WEFT__MESSAGE_TASK)
+    if (message->block.kind == WEFT__MESSAGE_TASK || message->block.kind == WEFT__MESSAGE_PACK)
         message = weft__mailbox_first(proc); /* made plain */
     weft__mailbox_remove(proc, message);
     return message;

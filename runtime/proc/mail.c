@@ -4,6 +4,7 @@
 #include "proc/guest.h"
 #include "proc/mailbox.h"
 #include "proc/message.h"
+#include "proc/pack.h"
 #include "proc/post.h"
 #include "proc/proc.h"
 #include "proc/room.h"
@@ -141,23 +142,61 @@ static __attribute__((noinline)) struct weft__message *message_of_memory(struct 
     return message;
 }
 
+/* Begin a pack, and push it: see pack.h. false: nothing was done. */
+static __attribute__((noinline)) bool send_pack(struct weft__here *here, struct weft__proc *peer, weft_pid to,
+                                                weft_term term, struct weft__pack **kept)
+{
+    struct weft__pack *pack = weft__pack_new(here->slot.cache, to, term);
+
+    weft__pack_let_go(kept, here->slot.cache);
+    if (pack == NULL)
+        return false;
+    *kept = pack;
+    weft__message_post(here, peer, to, &pack->message, false);
+    weft__slab_warm(here->slot.cache, sizeof *pack);
+    return true;
+}
+
+/* A term that is no memory, which many send in a row. false: nothing was done. */
+static inline bool send_word(struct weft__here *here, struct weft__runtime *runtime, struct weft__proc *peer,
+                             weft_pid to, weft_term term)
+{
+    struct weft__pack **kept = &runtime->slots[here->slot.worker->index].pack;
+    /* Relaxed: (1) in pack.h, compared and not followed. */
+    const struct weft__message *newest = atomic_load_explicit(&peer->inbox, memory_order_relaxed);
+    struct weft__message *message;
+
+    if (*kept != NULL && newest == &(*kept)->message && (*kept)->message.to == to.bits) {
+        if (__builtin_expect(weft__pack_add(*kept, term), 1))
+            return true;
+        return send_pack(here, peer, to, term, kept);
+    }
+    if (newest != NULL && newest == here->pushed[(here->n_pushed - 1) % WEFT__PUSHED])
+        return send_pack(here, peer, to, term, kept);
+    message = weft__message_of_word(here->slot.cache, term);
+    if (__builtin_expect(message == NULL, 0))
+        return false;
+    weft__message_post(here, peer, to, message, true);
+    return true;
+}
+
 /* A live process, a pid that is not this slot's next life, a message that can
  * be sent: what nearly every send is. false: nothing was done. */
 static inline bool send_quick(struct weft__here *here, weft_pid to, weft_term term)
 {
+    struct weft__runtime *runtime = weft__runtime();
     struct weft__message *message;
     struct weft__proc *peer;
 
     if (here->slot.worker == NULL || here->proc == NULL || !weft_is_pid(to))
         return false;
-    peer = weft__table_at(&weft__runtime()->table, weft__pid_slot(to));
+    peer = weft__table_at(&runtime->table, weft__pid_slot(to));
     if (peer == NULL || !weft__proc_takes_all(peer, to))
         return false;
     __builtin_prefetch(&peer->inbox, 1); /* to write it, while the message is made */
     if (__builtin_expect((term.bits & 3) != 0 && !weft__is_special(term), 1))
-        message = weft__message_of_word(here->slot.cache, term);
-    else
-        message = message_of_memory(here->slot.cache, term);
+        return send_word(here, runtime, peer, to, term);
+    message = message_of_memory(here->slot.cache, term);
     if (__builtin_expect(message == NULL, 0))
         return false;
     weft__message_post(here, peer, to, message, true);
@@ -307,6 +346,8 @@ static struct weft__message *find(struct weft__proc *proc, struct weft__message 
     while (at != NULL) {
         if (__builtin_expect(++n % SCAN_PIECE == 0, 0))
             take_a_breath(proc);
+        if (__builtin_expect(at->block.kind == WEFT__MESSAGE_PACK, 0))
+            at = weft__mailbox_unpack(proc, weft__pack_of(at));
         if (__builtin_expect(at->block.kind == WEFT__MESSAGE_TASK, 0)) {
             struct weft__message *plain = match_task(proc, at, pattern);
 
@@ -425,6 +466,17 @@ static inline struct weft__message *take_first(struct weft__proc *proc, struct w
     return first;
 }
 
+/* The oldest, when it is in a pack and fits: its root, taken out of the mailbox. */
+static inline bool take_packed(struct weft__here *here, struct weft__proc *proc, weft_term pattern, weft_term *root)
+{
+    struct weft__message *first = proc->mailbox.first;
+
+    if (first == NULL || first->block.kind != WEFT__MESSAGE_PACK || !fits(first, pattern))
+        return false;
+    *root = weft__mailbox_take_packed(here->slot.cache, proc, weft__pack_of(first));
+    return true;
+}
+
 /* The oldest that fits, taken out of the mailbox; NULL: no time. */
 static struct weft__message *receive_any_way(struct weft__proc *proc, weft_term pattern, int64_t timeout_ms)
 {
@@ -452,6 +504,12 @@ static inline bool receive(struct weft__here *here, struct weft__proc *proc, wef
     weft__proc_obey(proc);
     if (proc->mailbox.first == NULL && timeout_ms == WEFT_INFINITY && !is_guest)
         message = receive_quick(&here, proc, pattern);
+    if (message == NULL && take_packed(here, proc, pattern, &root)) {
+        give_way(here, proc);
+        if (out != NULL)
+            *out = root;
+        return true;
+    }
     if (message == NULL) {
         message = receive_any_way(proc, pattern, timeout_ms);
         here = weft__here();

@@ -26,6 +26,7 @@ enum weft__message_kind {
     WEFT__MESSAGE_SYSTEM,   /* the same, for the behaviour and not for its callbacks */
     WEFT__MESSAGE_CAST,     /* root: a request that wants no answer */
     WEFT__MESSAGE_TASK,     /* in a mailbox: the end of a task nobody has awaited yet; see task bonds */
+    WEFT__MESSAGE_PACK,     /* several plain messages in one: pack.h */
     WEFT__SIGNAL_EXIT,      /* root {:EXIT, from, reason}; from: ref; flags */
     WEFT__SIGNAL_LINK,      /* from */
     WEFT__SIGNAL_UNLINK,    /* from; ref: which of its unlinks */

@@ -7,6 +7,7 @@
 #include "proc/bond.h"
 #include "proc/message.h"
 #include "proc/owned.h"
+#include "proc/pack.h"
 #include "proc/runtime.h"
 #include "sched/stack.h"
 
@@ -144,8 +145,13 @@ static void take_inbox(const struct weft__proc *proc, struct weft__sight *sight)
     uint32_t n_left = PIECES_MAX;
 
     while (at != NULL && n_left > 0) {
-        at = peek_message(&copy, at);
+        const struct weft__message *here = at;
+        struct weft__pack pack;
+
+        at = peek_message(&copy, here);
         sight->n_unseen += copy.block.kind < WEFT__SIGNAL_EXIT;
+        if (copy.block.kind == WEFT__MESSAGE_PACK && weft__peek(&pack, here, sizeof pack))
+            sight->n_unseen += weft__pack_count(&pack) - 1;
         n_left--;
     }
     sight->unseen_is_least = at != NULL;

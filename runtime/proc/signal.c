@@ -6,6 +6,7 @@
 #include "proc/bond.h"
 #include "proc/limit.h"
 #include "proc/mailbox.h"
+#include "proc/pack.h"
 #include "proc/room.h"
 #include "proc/signal_make.h"
 
@@ -39,6 +40,9 @@ static void drop(struct weft__message *message, weft_term reason)
     case WEFT__SIGNAL_TASK_BEGIN: /* who wanted it is gone: an end that is no crash (TSUP-10) */
         weft__signal_give(from, weft__signal_exit_new(to, weft_tuple(WEFT_ATOM("shutdown"), reason), false));
         break;
+    case WEFT__MESSAGE_PACK:
+        weft__pack_done(weft__here()->slot.cache, weft__pack_of(message));
+        return;
     default:
         break;
     }
@@ -72,6 +76,8 @@ static struct arrivals turn_round(const struct weft__proc *proc, struct weft__me
             message->ref = (uintptr_t)window[arrivals.n % WEFT__PUSHED];
             window[arrivals.n % WEFT__PUSHED] = message;
         } else {
+            if (message->block.kind == WEFT__MESSAGE_PACK)
+                weft__pack_close(weft__pack_of(message));
             arrivals.all_plain = false;
         }
         message->block.next = newer != NULL ? &newer->block : NULL;
@@ -403,6 +409,9 @@ static void act(struct weft__proc *proc, struct weft__message *message)
     case WEFT__MESSAGE:
     case WEFT__MESSAGE_TASK:
         weft__mailbox_append(proc, message);
+        break;
+    case WEFT__MESSAGE_PACK:
+        weft__mailbox_append_pack(proc, weft__pack_of(message));
         break;
     case WEFT__MESSAGE_ALIAS:
         on_alias(proc, message);

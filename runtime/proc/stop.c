@@ -31,6 +31,7 @@
 #include "proc/fault.h"
 #include "proc/guest.h"
 #include "proc/log.h"
+#include "proc/pack.h"
 #include "proc/runtime.h"
 #include "proc/signal.h"
 #include "weft/error.h"
@@ -262,6 +263,8 @@ static int stop(struct weft__runtime *runtime, int64_t timeout_ms)
     weft__sched_stop(runtime->sched);
     weft__faults_restore();
     weft__guests_end(runtime);
+    for (uint32_t i = 0; i < runtime->sched->n_workers; i++)
+        weft__pack_let_go(&runtime->slots[i].pack, NULL);
     for (size_t i = 0, n = n_slots(runtime); i < n; i++)
         weft__signal_drop_inbox(&runtime->table.base[i]); /* what late senders left */
     weft__log_tell();

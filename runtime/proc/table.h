@@ -24,6 +24,8 @@
 
 #define WEFT__SLOT_BATCH_MAX 64
 
+struct weft__pack;
+
 /* A worker's own, and what it counts. In a cache line of its own: it is written
  * at each begin and end. */
 struct weft__slots {
@@ -32,6 +34,7 @@ struct weft__slots {
     /* By its worker; read by anyone: begun less ended here, so only the sum
      * over all means something. */
     _Atomic int64_t n_alive;
+    struct weft__pack *pack;     /* what it may add to (pack.h), or NULL */
 };
 
 struct weft__table {

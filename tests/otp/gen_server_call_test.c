@@ -481,6 +481,16 @@ static weft_result starts_task(struct scripted *self, weft_term arg, weft_from f
     return weft_reply(weft_task_async(do_nothing, arg).ref);
 }
 
+PROCESS_TEST(messages_that_came_together_go_to_handle_info_one_by_one, "GS-26")
+{
+    weft_pid server = scripted();
+
+    for (int i = 0; i < 100; i++)
+        weft_send(server, weft_int(i));
+    for (int i = 0; i < 100; i++)
+        check_term(expect_message(weft_tuple(A(info), weft_any)), weft_tuple(A(info), weft_int(i)));
+}
+
 PROCESS_TEST(the_result_of_a_task_goes_to_handle_info, "GS-26")
 {
     weft_pid server = scripted();

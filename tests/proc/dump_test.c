@@ -320,8 +320,13 @@ static weft_term sends_to_one_that_spins(weft_term arg)
     for (int i = 0; i < 3; i++)
         weft_send(pid, weft_int(i));
     check_has(dumped(pid), "; 0 messages and 3 not looked at");
-    for (int i = 0; i < 1000; i++)
-        weft_send(pid, weft_int(i));
+    for (int i = 0; i < 97; i++)
+        weft_send(pid, weft_int(i)); /* several to a message */
+    check_has(dumped(pid), "; 0 messages and 100 not looked at");
+    for (int i = 0; i < 1000; i++) {
+        WEFT_SCOPE;
+        weft_send(pid, weft_tuple(weft_int(i)));
+    }
     check_has(dumped(pid), "; 0 messages and at least 256 not looked at");
     atomic_store(&n_to_go, 1);
     await_end(pid);

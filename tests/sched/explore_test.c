@@ -6,7 +6,7 @@
  * world it comes to, once for each world. A check holds in every world; where
  * nobody can step any more, `ends` says whether what is left is a good end.
  *
- * Steps are the accesses of proc/post.h, of proc/state.c (1)-(4), of
+ * Steps are the accesses of proc/post.h, of proc/pack.h (1)-(5), of proc/state.c (1)-(4), of
  * sched/idle.c P1-P3, S1-S4, of base/epoch.h, and the changes of an ask in
  * sched/hog.c. All are sequentially consistent, as the code has it, but for two:
  * what a pusher puts into a ring stays in its thread's store buffer until a fence,
@@ -463,6 +463,275 @@ TEST(a_mark_that_does_not_ask_whether_mail_has_come_is_found)
 TEST(an_unpark_that_sets_no_token_while_the_process_runs_is_found)
 {
     check_finds(explore_process(TOKEN_WHEN_PARKED_ONLY), "token");
+}
+
+/* -- a message that takes more words while it waits: proc/pack.h -------------------------- */
+
+/* A sender numbers what it sends: words, which it may add to the pack it pushed
+ * last, and one signal between them. Another one pushes a message of its own. Memory that
+ * was freed is used again at once. */
+enum { N_WORDS = 5, SIGNAL = 3, N_ITEMS = 6, NO_ITEM = 0 };
+
+enum { ITEM_USED = 1, ITEM_PACK = 2, ITEM_CLOSED = 4, ITEM_LEFT = 8, ITEM_DONE = 16 };
+
+struct pack_world {
+    uint8_t is_world;
+    uint8_t flaw;
+    uint8_t inbox; /* the newest item, NO_ITEM, or MARK */
+    uint8_t n_queued, n_foreign, last_taken, wrong;
+    struct {
+        uint8_t flags, numbers, counted, below;
+    } items[N_ITEMS + 1];
+    struct {
+        uint8_t at, number, seen, kept;
+    } sender;
+    struct {
+        uint8_t at, seen;
+    } other;
+    struct {
+        uint8_t at, newest, item;
+    } owner;
+} __attribute__((may_alias));
+_Static_assert(sizeof(struct pack_world) <= WORLD_SIZE, "a world has room");
+
+enum pack_flaw { COUNTS_THEN_CLOSES = 1, ONE_HOLDER, ADDS_WITHOUT_A_LOOK, NEVER_CLOSES };
+enum { WRONG_ADD = 1, WRONG_FREE, WRONG_ORDER };
+
+static uint8_t item_new(struct pack_world *w, uint8_t flags, uint8_t numbers)
+{
+    uint8_t i = 1;
+
+    while (w->items[i].flags != 0)
+        i++;
+    memset(&w->items[i], 0, sizeof w->items[i]);
+    w->items[i].flags = (uint8_t)(flags | ITEM_USED);
+    w->items[i].numbers = numbers;
+    return i;
+}
+
+static void item_free(struct pack_world *w, uint8_t item)
+{
+    if (w->items[item].flags == 0)
+        w->wrong = WRONG_FREE;
+    w->items[item].flags = 0;
+}
+
+/* weft__message_give: one exchange, of what was seen; false: it tells what is there. */
+static bool item_push(struct pack_world *w, uint8_t *seen, uint8_t flags, uint8_t numbers, uint8_t *item)
+{
+    if (w->inbox != *seen) {
+        *seen = w->inbox;
+        return false;
+    }
+    *item = item_new(w, flags, numbers);
+    w->items[*item].below = w->inbox == MARK ? NO_ITEM : w->inbox;
+    w->n_queued = (uint8_t)(w->n_queued + (w->inbox == MARK));
+    w->inbox = *item;
+    return true;
+}
+
+/* weft__pack_let_go. */
+static void pack_let_go(struct pack_world *w)
+{
+    uint8_t kept = w->sender.kept;
+
+    w->sender.kept = NO_ITEM;
+    if (kept == NO_ITEM || w->flaw == ONE_HOLDER)
+        return;
+    if (w->items[kept].flags & ITEM_DONE)
+        item_free(w, kept);
+    else
+        w->items[kept].flags |= ITEM_LEFT;
+}
+
+enum { PACK_LOOK, PACK_ADD, PACK_LET_GO, PACK_PUSH };
+
+static bool pack_sender_step(struct pack_world *w)
+{
+    bool is_word = w->sender.number != SIGNAL;
+    uint8_t bit = (uint8_t)(1 << w->sender.number), kept = w->sender.kept, item;
+
+    if (w->sender.number > N_WORDS)
+        return false;
+    switch (w->sender.at) {
+    case PACK_LOOK: /* (1) */
+        w->sender.seen = w->inbox;
+        if (is_word && kept != NO_ITEM && (w->inbox == kept || w->flaw == ADDS_WITHOUT_A_LOOK))
+            w->sender.at = PACK_ADD;
+        else
+            w->sender.at = is_word ? PACK_LET_GO : PACK_PUSH;
+        return true;
+    case PACK_ADD: /* (3) */
+        if ((w->items[kept].flags & ITEM_PACK) == 0)
+            w->wrong = WRONG_ADD;
+        if (w->items[kept].flags & ITEM_CLOSED) {
+            w->sender.at = PACK_LET_GO;
+            return true;
+        }
+        w->items[kept].numbers |= bit;
+        break;
+    case PACK_LET_GO:
+        pack_let_go(w);
+        w->sender.at = PACK_PUSH;
+        return true;
+    default:
+        if (!item_push(w, &w->sender.seen, is_word ? ITEM_PACK : 0, bit, &item))
+            return true;
+        if (is_word)
+            w->sender.kept = item;
+        break;
+    }
+    w->sender.number++;
+    w->sender.at = PACK_LOOK;
+    return true;
+}
+
+static bool pack_other_step(struct pack_world *w)
+{
+    uint8_t item;
+
+    if (w->other.at == 2)
+        return false;
+    if (w->other.at == 0) {
+        w->other.seen = w->inbox;
+        w->other.at = 1;
+    } else if (item_push(w, &w->other.seen, 0, 0, &item)) {
+        w->other.at = 2;
+    }
+    return true;
+}
+
+/* An item that was closed leaves the mailbox. */
+static void item_take(struct pack_world *w, uint8_t item)
+{
+    uint8_t flags = w->items[item].flags, numbers = w->items[item].counted;
+
+    for (uint8_t i = 1; i <= N_WORDS; i++) {
+        if ((numbers >> i & 1) == 0)
+            continue;
+        if (i != w->last_taken + 1)
+            w->wrong = WRONG_ORDER;
+        w->last_taken = i;
+    }
+    w->n_foreign = (uint8_t)(w->n_foreign + (numbers == 0));
+    if ((flags & ITEM_PACK) == 0 || (flags & ITEM_LEFT) != 0 || w->flaw == ONE_HOLDER)
+        item_free(w, item);
+    else
+        w->items[item].flags |= ITEM_DONE;
+}
+
+/* All of a chain, oldest first: what one thread does between two accesses that others see. */
+static void chain_take(struct pack_world *w, uint8_t newest)
+{
+    uint8_t below = w->items[newest].below;
+
+    if (below != NO_ITEM)
+        chain_take(w, below);
+    item_take(w, newest);
+}
+
+enum { OWNER_DRAINS, OWNER_CLOSES, OWNER_COUNTED, OWNER_TAKES, OWNER_PARKS, OWNER_SLEEPS };
+
+static bool pack_owner_step(struct pack_world *w)
+{
+    uint8_t item = w->owner.item;
+
+    switch (w->owner.at) {
+    case OWNER_DRAINS: /* (4) */
+        w->owner.newest = w->owner.item = w->inbox;
+        w->inbox = NO_ITEM;
+        w->owner.at = w->owner.item == NO_ITEM ? OWNER_PARKS : OWNER_CLOSES;
+        return true;
+    case OWNER_CLOSES: /* (5) */
+        w->items[item].counted = w->items[item].numbers;
+        if (w->flaw != COUNTS_THEN_CLOSES && w->flaw != NEVER_CLOSES)
+            w->items[item].flags |= ITEM_CLOSED;
+        w->owner.at = OWNER_COUNTED;
+        return true;
+    case OWNER_COUNTED:
+        if (w->flaw == COUNTS_THEN_CLOSES)
+            w->items[item].flags |= ITEM_CLOSED;
+        w->owner.item = w->items[item].below;
+        w->owner.at = w->owner.item == NO_ITEM ? OWNER_TAKES : OWNER_CLOSES;
+        return true;
+    case OWNER_TAKES: /* (6) */
+        chain_take(w, w->owner.newest);
+        w->owner.at = OWNER_PARKS;
+        return true;
+    case OWNER_PARKS:
+        w->owner.at = w->inbox == NO_ITEM ? OWNER_SLEEPS : OWNER_DRAINS;
+        w->inbox = w->inbox == NO_ITEM ? MARK : w->inbox;
+        return true;
+    default:
+        if (w->n_queued == 0)
+            return false;
+        w->n_queued--;
+        w->owner.at = OWNER_DRAINS;
+        return true;
+    }
+}
+
+static bool pack_world_step(union world *world, int actor)
+{
+    struct pack_world *w = (struct pack_world *)world;
+
+    return actor == 0 ? pack_sender_step(w) : actor == 1 ? pack_other_step(w) : pack_owner_step(w);
+}
+
+static const char *pack_world_holds(const union world *world)
+{
+    static const char *const words[] = {NULL, "adds to what is not its own", "frees twice", "are out of order"};
+
+    return words[((const struct pack_world *)world)->wrong];
+}
+
+static const char *pack_world_ends(const union world *world)
+{
+    const struct pack_world *w = (const struct pack_world *)world;
+    int n_used = 0;
+
+    for (int i = 1; i <= N_ITEMS; i++)
+        n_used += w->items[i].flags != 0;
+    if (w->last_taken != N_WORDS || w->n_foreign != 1)
+        return "a word is lost";
+    return n_used > 1 ? "more than the last pack is left" : NULL;
+}
+
+static const char *explore_pack(enum pack_flaw flaw)
+{
+    static const struct model model = {3, "sto", pack_world_step, pack_world_holds, pack_world_ends};
+    union world begin = {{0}};
+    struct pack_world *w = (struct pack_world *)&begin;
+
+    w->is_world = 1;
+    w->flaw = (uint8_t)flaw;
+    w->sender.number = 1;
+    return explore(&model, &begin);
+}
+
+TEST(no_order_of_adds_and_drains_loses_a_word_or_moves_it)
+{
+    check_none(explore_pack(0));
+}
+
+TEST(an_owner_that_counts_before_it_closes_is_found)
+{
+    check_finds(explore_pack(COUNTS_THEN_CLOSES), "is lost");
+}
+
+TEST(an_owner_that_does_not_close_is_found)
+{
+    check_finds(explore_pack(NEVER_CLOSES), "is lost");
+}
+
+TEST(a_pack_that_its_owner_alone_holds_is_found)
+{
+    check_finds(explore_pack(ONE_HOLDER), "not its own");
+}
+
+TEST(a_sender_that_adds_without_a_look_at_the_inbox_is_found)
+{
+    check_finds(explore_pack(ADDS_WITHOUT_A_LOOK), "out of order");
 }
 
 /* -- a signal that wants an answer, and its receiver's end: proc/proc.h -------------------- */
