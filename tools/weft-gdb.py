@@ -2,7 +2,8 @@
 #
 #     (gdb) source .../weft-gdb.py
 #     (gdb) weft procs          every process: pid, state, what it is called and runs
-#     (gdb) weft bt 66.0        the stack of one that does not run (#PID<66.0> does too)
+#     (gdb) weft bt 66.0        the stack of one that does not run (#PID<66.0> does too), or has a
+#                               thread for itself: blocked for long, in weft_blocking, disowned
 #
 # For a core file take the kernel's (ulimit -c): gdb's generate-core-file copies the
 # whole reserve that stacks are cut from, a terabyte of nothing.
@@ -18,10 +19,10 @@ import re
 import gdb
 
 CONTEXT_LAYOUT = 1
-STATE_MASK, STATE_SERIAL_SHIFT = 3, 8      # of the state word: proc.h
+STATE_MASK, STATE_DISOWNED, STATE_SERIAL_SHIFT = 3, 256, 9 # of the state word: proc.h
 FREE, ACTIVE, PARKED, ENDING = range(4)
 IN_BLOCKING = 2
-FUNCTION, HANDLER, SERVER, GUEST = range(4)
+FUNCTION, HANDLER, SERVER, GUEST, REMAINS = range(5)
 WAITS_FOR_MAIL = 1
 FRAMES_MAX = 64
 
@@ -74,6 +75,8 @@ class Process:
             return "ending"
         if self.kind == GUEST:
             return "foreign"
+        if self.kind == REMAINS:
+            return "disowned"
         if self.run == PARKED or unqualified(self.control["inbox"]) == WAITS_FOR_MAIL:
             return "waiting"
         if int(self.control["flags"]) & IN_BLOCKING:
@@ -83,7 +86,22 @@ class Process:
     def function(self):
         if self.kind in (FUNCTION, HANDLER):
             return name_of(int(self.control["entry"]["fn"]))
+        if self.kind == REMAINS: # it was called so
+            bits = int(self.control["parent"]["bits"])
+            return "of #PID<%d.%d>" % (bits >> 39, bits >> 4 & (1 << 35) - 1)
         return "server" if self.kind == SERVER else ""
+
+    def thread(self):
+        """The thread that it has for itself, outside of the workers; or None."""
+        carrier = runtime()["sched"]["carriers"]["all"]
+        address = int(self.control.address)
+        while int(carrier) != 0:
+            if address in (int(carrier["hog"]), unqualified(carrier["blocking"])):
+                for thread in gdb.selected_inferior().threads():
+                    if thread.ptid[1] == int(carrier["tid"]):
+                        return thread
+            carrier = carrier["next_all"]
+        return None
 
     def label(self):
         extra = self.control["extra"]
@@ -112,8 +130,9 @@ def processes():
     base = table["base"]
     for slot in range(unqualified(table["n_used"])):
         process = Process(slot, base[slot])
-        if process.run != FREE:
-            yield process
+        if process.run == FREE or process.state & (STATE_MASK | STATE_DISOWNED) == ENDING | STATE_DISOWNED:
+            continue # of the latter the remains are shown
+        yield process
 
 
 def running():
@@ -165,7 +184,7 @@ class Procs(gdb.Command):
 
 
 class Backtrace(gdb.Command):
-    """The stack of a process that does not run: weft bt 66.0"""
+    """The stack of a process that does not run, or has a thread for itself: weft bt 66.0"""
 
     def __init__(self):
         super().__init__("weft bt", gdb.COMMAND_STACK)
@@ -183,7 +202,13 @@ class Backtrace(gdb.Command):
             if process.status(running()) == "waiting":
                 print("it waits between two messages and holds no stack")
                 return
-            raise gdb.GdbError("weft bt: it runs on a thread, or has not begun: see thread apply all bt")
+            thread, before = process.thread(), gdb.selected_thread()
+            if thread is None:
+                raise gdb.GdbError("weft bt: it runs on a thread, or has not begun: see thread apply all bt")
+            thread.switch()
+            gdb.execute("bt")
+            before.switch()
+            return
         for number, pc in enumerate(process.frames()):
             call = pc if number == 0 else pc - 1 # what does not return may be a function's last
             print("#%-3d 0x%016x in %s%s" % (number, pc, name_of(call), place_of(call)))

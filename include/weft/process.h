@@ -248,8 +248,9 @@ WEFT__NORETURN WEFT_API void weft_error(weft_term what);
  * switches, unless `to` is the caller itself: then may park. */
 WEFT_API void weft_exit_signal(weft_pid to, weft_term reason);
 
-/* weft_exit_signal(to, :kill). Never switches, unless `to` is the caller: then it
- * never returns. */
+/* weft_exit_signal(to, :kill). One that sits in code which cannot be cut short ends a
+ * second later without its thread (.disown_after_ms, weft/runtime.h). Never switches,
+ * unless `to` is the caller: then it never returns. */
 WEFT_API void weft_kill(weft_pid to);
 
 /* Exit signals become messages {:EXIT, from, reason}; returns the setting

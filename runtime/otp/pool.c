@@ -95,8 +95,9 @@ WEFT__GATE static weft_term close_one(weft_term arg)
     return A(ok);
 }
 
-/* The opener is ended. A defer may not park, close may. */
-static void leave_to_closer(void *arg)
+/* The opener is ended. A defer may not park, close may. (A gate, so that it counts with
+ * the defers of users where the opener is disowned: open may still run then.) */
+WEFT__GATE static void leave_to_closer(void *arg)
 {
     const struct opening *opening = arg;
 
@@ -120,11 +121,13 @@ static bool await_taken(weft_pid pool)
 WEFT__GATE static weft_term open_one(weft_term arg)
 {
     struct opening opening = {.kind = WEFT__POOL_KIND(weft_tuple_at(arg, 1)), .resource = weft_none};
+    struct weft__proc *proc = weft__proc_here();
     weft_pid pool = weft_tuple_at(arg, 0);
     weft_term given = weft_tuple_at(arg, 2);
 
     weft_defer(leave_to_closer, &opening);
     opening.is_ours = opening.kind->open(weft_eq(given, A(none)) ? weft_none : given, pool, &opening.resource);
+    weft__proc_returned(proc);
     weft_trap_exit(true); /* to hear first what the pool said before it ended */
     weft_send(pool, weft_tuple(opening.is_ours ? A(opened) : A(failed), weft_self(),
                                weft_is_none(opening.resource) ? A(none) : opening.resource));

@@ -45,6 +45,7 @@ WEFT__GATE static void run(struct weft__proc *proc, weft_server pool, struct use
 
     if (!weft__catch_is_open(proc)) {
         run_use(use);
+        weft__proc_returned(proc);
         return;
     }
     if (weft__catch(proc, run_use, use, &reason))

@@ -488,6 +488,7 @@ WEFT__GATE int weft_registry_update_value(weft_atom registry, weft_term key,
         return code;
     old = weft_head(weft_registry_values(registry, key, proc->pid));
     new = fn(old, arg);
+    weft__proc_returned(proc);
     weft__registry_check_sendable(UPDATE, "new value", new);
     tie = own_tie(proc, UPDATE, registry, hash);
     instead = tie != NULL ? weft__record_new(hash, key, new, proc->pid) : NULL;

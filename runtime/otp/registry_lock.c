@@ -165,6 +165,7 @@ WEFT__GATE static weft_term run_locked(struct weft__proc *proc, struct place *pl
 
     if (!weft__catch_is_open(proc)) {
         run(&call);
+        weft__proc_returned(proc);
     } else if (!weft__catch(proc, run, &call, &reason)) {
         give_up(place);
         weft__proc_exit(proc, reason);

@@ -264,6 +264,7 @@ WEFT__GATE static enum weft__step begin(struct weft__proc *proc, struct weft__se
     server->in = WEFT__IN_INIT;
     if (server->callbacks->init != NULL)
         result = server->callbacks->init(proc->arg);
+    weft__proc_returned(proc);
     step = apply_init(proc, server, &result);
     if (step == WEFT__STEP_ON)
         weft__scope_leave(&scope);
@@ -286,6 +287,7 @@ WEFT__GATE static enum weft__step go_on(struct weft__proc *proc, struct weft__se
     if (server->callbacks->handle_continue == NULL)
         weft_error(weft_tuple(WEFT_ATOM("bad_continue"), then));
     result = server->callbacks->handle_continue(server->state, then);
+    weft__proc_returned(proc);
     step = apply(proc, server, &result);
     if (step != WEFT__STEP_ON)
         return step;
@@ -351,6 +353,7 @@ static WEFT__GATE_PART enum weft__step handle_call(struct weft__proc *proc, stru
 
     const weft_result result = server->callbacks->handle_call(server->state, request, from);
 
+    weft__proc_returned(proc);
     if (__builtin_expect(!is_plain_reply(server, &result), 0))
         return finish(proc, server, &result);
     server->held = weft__call_answer_last(proc, &server->serving, result.term);
@@ -382,6 +385,7 @@ static WEFT__GATE_PART enum weft__step handle_cast(struct weft__proc *proc, stru
 
     const weft_result result = server->callbacks->handle_cast(server->state, request);
 
+    weft__proc_returned(proc);
     return finish(proc, server, &result);
 }
 
@@ -397,6 +401,7 @@ static WEFT__GATE_PART enum weft__step handle_info(struct weft__proc *proc, stru
 
     const weft_result result = server->callbacks->handle_info(server->state, message);
 
+    weft__proc_returned(proc);
     return finish(proc, server, &result);
 }
 
@@ -624,4 +629,5 @@ const struct weft__behaviour weft__server_behaviour = {
     .run = server_run,
     .left = weft__server_left,
     .ended = weft__server_ended,
+    .gone = weft__server_gone,
 };

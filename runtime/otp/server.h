@@ -128,6 +128,7 @@ void weft__server_finish(struct weft__proc *proc, struct weft__server *server);
 /* A callback was left by an exit with proc->reason: what its phase says. */
 void weft__server_left(struct weft__proc *proc);
 void weft__server_ended(struct weft__proc *proc);
+void weft__server_gone(struct weft__proc *proc);
 
 /* The name that the callback has in C: "handle_call". */
 const char *weft__callback_name(enum weft__callback in);

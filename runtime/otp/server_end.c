@@ -148,10 +148,16 @@ void weft__server_ended(struct weft__proc *proc)
     struct weft__server *server = weft__server_of(proc);
 
     weft__serving_end(proc, &server->serving);
-    if (server->more != NULL) {
+    if (server->more != NULL)
         weft__wheel_cancel(&server->more->timer, 0);
+}
+
+void weft__server_gone(struct weft__proc *proc)
+{
+    struct weft__server *server = weft__server_of(proc);
+
+    if (server->more != NULL)
         weft__memory_free(server->more, sizeof *server->more);
-    }
     proc->state_of_handler = NULL;
     weft__memory_free(server, sizeof *server);
 }

@@ -54,6 +54,7 @@ WEFT__GATE bool weft__catch(struct weft__proc *proc, void (*fn)(void *arg), void
     begin(proc, &here, false);
     if (_setjmp(here.at) == 0) {
         fn(arg);
+        weft__proc_returned(proc);
         proc->extra->catcher = here.outer;
         return true;
     }

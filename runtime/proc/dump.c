@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/code.h"
 #include "base/symbol.h"
+#include "proc/disown.h"
 #include "proc/runtime.h"
 #include "proc/sight.h"
 #include "weft/error.h"
@@ -177,6 +178,8 @@ static bool runs_long(const struct weft__worker *worker)
 
 static void say_status(struct dump *dump, struct weft__runtime *runtime, const struct weft__sight *sight)
 {
+    char pid[48];
+
     switch (sight->status) {
     case WEFT__SIGHT_RUNNING:
         say(dump, "runs on worker %u", sight->worker);
@@ -194,6 +197,10 @@ static void say_status(struct dump *dump, struct weft__runtime *runtime, const s
         break;
     case WEFT__SIGHT_BLOCKING:
         say(dump, "runs in weft_blocking, on a thread of its own");
+        break;
+    case WEFT__SIGHT_DISOWNED:
+        weft_inspect_to(pid, sizeof pid, sight->proc.parent);
+        say(dump, "is what is left of %s, which was killed and disowned: its thread is not back", pid);
         break;
     case WEFT__SIGHT_ENDING:
         say(dump, "is about to end");
@@ -271,8 +278,14 @@ static void say_process(struct dump *dump, struct weft__runtime *runtime, const 
 
 static void say_head(struct dump *dump, struct weft__runtime *runtime)
 {
-    say(dump, "weft: %lld processes, %u workers\n", (long long)weft__runtime_n_alive(runtime),
+    uint32_t n = weft__disowned_n();
+
+    /* Of one that was disowned there are two: what it was called by, and what is left. */
+    say(dump, "weft: %lld processes, %u workers", (long long)weft__runtime_n_alive(runtime) - n,
         runtime->sched->n_workers);
+    if (n > 0)
+        say(dump, ", %u thread%s of processes that were disowned", n, n == 1 ? "" : "s");
+    say(dump, "\n");
 }
 
 static void say_all(struct dump *dump, struct weft__runtime *runtime)

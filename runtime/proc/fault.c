@@ -29,6 +29,7 @@
 #include "base/here.h"
 #include "proc/catch.h"
 #include "proc/coroner.h"
+#include "proc/disown.h"
 #include "proc/fault_report.h"
 #include "proc/hog_report.h"
 #include "proc/proc.h"
@@ -61,6 +62,8 @@ struct fault_thread {
     sigjmp_buf *recover;     /* a look is under way; by the thread's handlers alone */
     struct weft__autopsy fault;     /* read by end_faulted */
     struct weft__autopsy interrupt; /* one of these may come before it has */
+    const struct weft__proc *remains; /* that it got in place of a process that was disowned */
+    uint64_t remains_serial;
     struct timespec left;    /* of the time that a call the thread is in is to wait */
 };
 
@@ -140,18 +143,41 @@ static bool will_look_again(const struct fault_thread *thread)
     return due_ns != 0 && weft__clock_ns() < due_ns + RETRY_MAX_NS;
 }
 
-static void runs_long(struct weft__carrier *carrier, struct weft__fiber *fiber)
+/* true: its time is over (disown.h). is_left_alone: until then. */
+static bool look_after(struct weft__carrier *carrier, struct weft__fiber *fiber, bool is_left_alone)
 {
     /* The fiber comes first; all fibers are processes. */
     struct weft__proc *proc = (struct weft__proc *)(void *)fiber;
+    struct fault_thread *thread = atomic_load_explicit(&carrier->faults, memory_order_acquire);
     /* Relaxed: the thread itself looks again. */
     uint64_t state = atomic_load_explicit(&proc->state, memory_order_relaxed);
+    weft_pid pid;
+    bool is_over;
 
-    if ((state & WEFT__KILLED) != 0 && (state & WEFT__STATE_MASK) == WEFT__ACTIVE &&
-        !will_look_again(atomic_load_explicit(&carrier->faults, memory_order_acquire)))
+    if ((state & WEFT__KILLED) == 0 || (state & (WEFT__STATE_MASK | WEFT__DISOWNED)) != WEFT__ACTIVE || thread == NULL)
+        return false;
+    pid = weft__pid_make(weft__table_slot(&weft__runtime()->table, proc), weft__state_serial(state));
+    if (pid.bits == carrier->killed.remains) {
+        if (weft__disown_has_run(carrier))
+            weft__fault_interrupt(carrier, proc);
+        return false;
+    }
+    is_over = weft__disown_watch(carrier, proc, pid);
+    if ((is_over || !is_left_alone) && !will_look_again(thread))
         weft__fault_interrupt(carrier, proc);
+    return is_over;
 }
 
+static bool runs_long(struct weft__carrier *carrier, struct weft__fiber *fiber)
+{
+    return look_after(carrier, fiber, false);
+}
+
+/* What it announced is not interrupted before. */
+static void blocks(struct weft__carrier *carrier, struct weft__fiber *fiber)
+{
+    look_after(carrier, fiber, true);
+}
 
 /* -- the end ------------------------------------------------------------------------ */
 
@@ -548,6 +574,32 @@ static void answer(struct fault_thread *thread, struct weft__here *here, struct 
     }
 }
 
+/* Are those the remains that this thread has had last? */
+static bool is_what_was_left(const struct fault_thread *thread, const struct weft__proc *proc)
+{
+    uint64_t state = atomic_load_explicit(&proc->state, memory_order_relaxed);
+
+    return proc == thread->remains && weft__state_serial(state) == thread->remains_serial;
+}
+
+/* The time of the process here is over: leave it, where that may be. */
+static void leave_process(struct fault_thread *thread, struct weft__here *here, struct weft__proc *proc,
+                          const siginfo_t *info, ucontext_t *context)
+{
+    struct weft__autopsy *autopsy = &thread->interrupt;
+
+    begin_autopsy(autopsy, WEFT__INTERRUPT, info, context, here->stack);
+    look(thread, autopsy, context, here->stack, weft__coroner_look_for_weft);
+    /* As in end_here: the process is looked at only afterwards. */
+    if (autopsy->why == NULL && is_wanted(proc) && proc->flags < WEFT__FOREIGN_ONE &&
+        proc->fiber.kind != WEFT__PROC_REMAINS)
+        weft__disown_take(here, autopsy);
+    if (here->proc == proc)
+        return;
+    thread->remains = here->proc;
+    thread->remains_serial = weft__pid_serial(here->proc->pid);
+}
+
 /* Interrupts of the timer are for whoever was killed, others for this one; NULL: it is
  * an ask. */
 static void interrupted(struct fault_thread *thread, struct weft__here *here, const struct weft__proc *meant,
@@ -560,11 +612,15 @@ static void interrupted(struct fault_thread *thread, struct weft__here *here, co
     if (proc != NULL && (is_timer || meant == proc) && is_killed(proc)) {
         if (!is_timer)
             thread->n_retries = 0;
+        if (is_what_was_left(thread, proc))
+            thread->n_retries = RETRIES; /* no hurry */
         if (end_here(thread, here, proc, info, context, late_ns))
             return;
     }
     /* Also where it is none, as one interrupt swallows the other. */
     answer(thread, here, proc, info, context, &in, &waited_ns);
+    if (proc != NULL && here->slot.worker == NULL && weft__disown_is_offered(proc))
+        leave_process(thread, here, proc, info, context);
     if (meant == NULL || in.number >= 0)
         weft__restart(context, &in, waited_ns, &thread->left);
 }
@@ -605,7 +661,9 @@ static void ask(struct weft__carrier *carrier)
     interrupt(carrier, NULL);
 }
 
-const struct weft__sched_hooks weft__fault_hooks = {thread_begins, thread_ends, runs_long, ask};
+const struct weft__sched_hooks weft__fault_hooks = {
+    .thread_begins = thread_begins, .thread_ends = thread_ends, .runs_long = runs_long, .blocks = blocks,
+    .tick = weft__disown_tick, .ask = ask};
 
 /* -- install and restore ------------------------------------------------------------------------ */
 

@@ -58,7 +58,7 @@ struct weft__proc *weft__guest_proc(void)
     guest = weft__guest_here();
     here = weft__here();
     if (guest->proc == NULL || guest->generation != runtime->generation) {
-        struct weft__proc *proc = weft__life_begin_guest(runtime);
+        struct weft__proc *proc = weft__life_begin_bare(runtime, WEFT__PROC_GUEST);
 
         if (proc == NULL)
             return NULL;

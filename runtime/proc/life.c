@@ -24,6 +24,7 @@
 #include "proc/alarm.h"
 #include "proc/bond.h"
 #include "proc/catch.h"
+#include "proc/disown.h"
 #include "proc/guest.h"
 #include "proc/limit.h"
 #include "proc/mailbox.h"
@@ -79,13 +80,17 @@ static void tell(struct weft__proc *proc, enum weft__bond_kind kind)
         weft__bond_each(proc, tell_bond, &kind);
 }
 
-/* Leave all as begin wants to find it. */
-static void clean(struct weft__proc *proc)
+/* Both leave all as begin wants to find it. */
+static void clean_mail(struct weft__proc *proc)
 {
     if (proc->mailbox.first != NULL)
         weft__mailbox_clear(proc);
     if (proc->bonds.n > 0 || proc->bonds.buckets != NULL)
         weft__bond_clear(proc);
+}
+
+static void clean_memory(struct weft__proc *proc)
+{
     weft__region_destroy(&proc->region);
     if (proc->owned != NULL)
         weft__owned_clear(&proc->owned);
@@ -93,12 +98,16 @@ static void clean(struct weft__proc *proc)
         weft__extra_free(proc);
 }
 
-/* Its memory goes, its slot is free under the next serial. */
+/* Its memory goes, its slot is free under the next serial. One that was disowned keeps
+ * what its thread may look at, the slot too. */
 static void give_back(struct weft__runtime *runtime, struct weft__proc *proc)
 {
     uint64_t free_state = (weft__pid_serial(proc->pid) + 1) << WEFT__SERIAL_SHIFT | WEFT__FREE;
 
-    clean(proc);
+    clean_mail(proc);
+    if (__builtin_expect((proc->flags & WEFT__DISOWNED) != 0, 0))
+        return;
+    clean_memory(proc);
     /* Release: who sees the new serial sees no more of the old life. Nobody has
      * to be kept from anything, as in ENDING nobody is let in. */
     atomic_store_explicit(&proc->state, free_state, memory_order_release);
@@ -153,7 +162,9 @@ WEFT__GATE void weft__life_end(struct weft__proc *proc, weft_term reason)
         tell_report(proc, reason);
     /* Seq_cst, (2)'s counterpart: who pushed before this is drained below, who
      * pushes later sees it. */
-    atomic_store_explicit(&proc->state, serial << WEFT__SERIAL_SHIFT | WEFT__ENDING, memory_order_seq_cst);
+    atomic_store_explicit(&proc->state,
+                          serial << WEFT__SERIAL_SHIFT | WEFT__ENDING | (proc->flags & WEFT__DISOWNED),
+                          memory_order_seq_cst);
     if (__builtin_expect((proc->flags & WEFT__WATCHED) != 0, 0))
         unwatch(proc);
     /* A name that came since: who registers looks at the state afterwards. */
@@ -171,6 +182,8 @@ WEFT__GATE void weft__life_end(struct weft__proc *proc, weft_term reason)
     if (proc->fiber.kind == WEFT__PROC_SERVER) {
         proc->entry.behaviour->ended(proc);
         weft__signal_drop_mailbox(proc);
+        if ((proc->flags & WEFT__DISOWNED) == 0)
+            proc->entry.behaviour->gone(proc);
     }
 
     if (proc->fiber.is_sticky)
@@ -268,6 +281,14 @@ WEFT__GATE static void end_abandoned(void *arg)
         proc->entry.behaviour->left(proc);
         return;
     }
+    if (proc->fiber.kind == WEFT__PROC_REMAINS) {
+        weft__remains_end(proc);
+        return;
+    }
+    if (proc->flags & WEFT__DISOWNED) {
+        weft__disowned_end(&proc->fiber);
+        return;
+    }
     weft__life_end(proc, proc->reason);
     weft__proc_leave();
 }
@@ -283,6 +304,8 @@ _Noreturn void weft__proc_exit(struct weft__proc *proc, weft_term reason)
     weft__catch_throw(proc, reason);
     if (proc->fiber.kind == WEFT__PROC_GUEST)
         weft__guest_exit(reason);
+    if (weft__remains_are_out(proc))
+        weft__remains_come_back(proc);
     weft__proc_need_slot(proc);
     if (proc->flags & WEFT__ENDS) {
         /* In a defer: that one is over, the others and the end go on. */
@@ -340,15 +363,20 @@ static void begin(struct weft__proc *proc, struct weft__runtime *runtime)
     atomic_store_explicit(&proc->state, serial << WEFT__SERIAL_SHIFT | WEFT__ACTIVE, memory_order_release);
 }
 
-struct weft__proc *weft__life_begin_guest(struct weft__runtime *runtime)
+struct weft__proc *weft__life_begin_bare(struct weft__runtime *runtime, enum weft__proc_kind kind)
 {
     struct weft__proc *proc = weft__table_take(&runtime->table, NULL);
 
     if (proc == NULL)
         return NULL;
-    proc->fiber.kind = WEFT__PROC_GUEST;
+    proc->fiber.kind = (uint8_t)kind;
     begin(proc, runtime);
     return proc;
+}
+
+void weft__life_give_back(struct weft__runtime *runtime, struct weft__proc *proc)
+{
+    give_back(runtime, proc);
 }
 
 /* The two sides of what ties child and parent from the start. 0 or WEFT_ENOMEM. */

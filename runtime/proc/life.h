@@ -6,8 +6,11 @@
 
 struct weft__runtime;
 
-/* A guest's control block, live; NULL: none left. */
-struct weft__proc *weft__life_begin_guest(struct weft__runtime *runtime);
+/* A control block, live, for a process that nobody spawns; NULL: none left. */
+struct weft__proc *weft__life_begin_bare(struct weft__runtime *runtime, enum weft__proc_kind kind);
+
+/* What is left of one whose end nobody hears of (any more): its memory, its slot. */
+void weft__life_give_back(struct weft__runtime *runtime, struct weft__proc *proc);
 
 /* End it, on a stack that holds none of its frames: defers, names, links,
  * monitors, memory, slot. It is not running anywhere. */

@@ -117,6 +117,27 @@ WEFT__GATE void weft__owned_run_defers(struct weft__proc *proc)
     }
 }
 
+void weft__owned_part(struct weft__owned **from, struct weft__owned **to)
+{
+    struct weft__owned *owned = *from, *next, *last = NULL;
+
+    *to = owned;
+    *from = NULL;
+    for (; owned != NULL; owned = next) {
+        next = owned->next;
+        if (owned->run == NULL || weft__code_of((const void *)(uintptr_t)owned->run) != WEFT__CODE_WEFT)
+            continue;
+        take_out(to, owned);
+        owned->prev = last;
+        owned->next = NULL;
+        if (last != NULL)
+            last->next = owned;
+        else
+            *from = owned;
+        last = owned;
+    }
+}
+
 bool weft__owned_take_defer(struct weft__proc *proc, void (*run)(void *arg), void **arg)
 {
     struct weft__owned *owned = proc->owned;

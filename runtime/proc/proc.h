@@ -25,7 +25,8 @@
  *     FREE -> ACTIVE     begin (life.c)           a new serial is live
  *     ACTIVE -> PARKED   weft__proc_commit_park   after its stack is left
  *     PARKED -> ACTIVE   set_event: who wins the CAS queues it
- *     ACTIVE -> ENDING -> FREE   weft__life_end   serial + 1
+ *     ACTIVE -> ENDING -> FREE   weft__life_end   serial + 1; of one that was disowned
+ *                                                 (disown.h) the slot waits in between
  *
  * The inbox: messages, newest first; NULL; or the mark WAITS_FOR_MAIL, which
  * says that nothing is there and the process waits for it.
@@ -93,7 +94,8 @@ enum weft__state {
 #define WEFT__KILLED (UINT64_C(1) << 5)       /* will end: is_alive says no */
 #define WEFT__QUIET (UINT64_C(1) << 6)        /* killed on purpose by its owner: no report */
 #define WEFT__TOLD (UINT64_C(1) << 7)         /* that the program ends: once is enough */
-#define WEFT__SERIAL_SHIFT 8
+#define WEFT__DISOWNED 256u                   /* its thread goes on without it: disown.h. In flags as well */
+#define WEFT__SERIAL_SHIFT 9
 
 /* In an inbox: see above. No message has this address. */
 #define WEFT__WAITS_FOR_MAIL ((struct weft__message *)(uintptr_t)1)
@@ -107,7 +109,8 @@ enum weft__proc_kind {
     WEFT__PROC_FUNCTION, /* runs fn(arg) once */
     WEFT__PROC_HANDLER,  /* runs handler(state, message) for each message */
     WEFT__PROC_SERVER,   /* runs as its behaviour does, and takes requests */
-    WEFT__PROC_GUEST     /* a foreign thread */
+    WEFT__PROC_GUEST,    /* a foreign thread */
+    WEFT__PROC_REMAINS   /* what is left on the thread of one that was disowned: disown.h */
 };
 
 /* flags; by the process alone */
@@ -120,11 +123,12 @@ enum {
     WEFT__ENDS = 32,          /* its end is under way */
     WEFT__OWNER_LINK = 128,   /* of a task: linked with its owner, without a bond */
     WEFT__WAITS = 64,         /* inside a wait: what process_info calls waiting */
-    WEFT__LIMITED = 256,      /* its memory has a limit: see limit.h */
+    /* 256: WEFT__DISOWNED */
     WEFT__FAULTED = 512,      /* its code was left at a fault: what it was changing may be half written */
     WEFT__LEFT = 1024,        /* it ends, and the frames it left are behind the stack it ends on */
     WEFT__HAS_ROOM = 2048,    /* its mailbox has a bound: room.h */
     WEFT__ALARMED = 4096,     /* its mailbox is long, and somebody heard: alarm.h */
+    WEFT__LIMITED = 8192,     /* its memory has a limit: see limit.h */
     WEFT__FOREIGN_ONE = 1 << 16 /* from here up: how many foreign locks it says it holds */
 };
 
@@ -139,9 +143,11 @@ struct weft__behaviour {
     /* It left its frames with an exit, proc->reason; called on another stack, in
      * the process: weft__life_end ends it, weft__fiber_ready lets it go on. */
     void (*left)(struct weft__proc *proc);
-    /* It ends, with proc->reason: tell who waits for an answer, and give back
-     * what state_of_handler points to. Never switches. */
+    /* It ends, with proc->reason: tell who waits for an answer. Never switches. */
     void (*ended)(struct weft__proc *proc);
+    /* Nobody is in its callbacks any more: give back what state_of_handler points to.
+     * After ended; long after it, where the process was disowned. Never switches. */
+    void (*gone)(struct weft__proc *proc);
 };
 
 struct weft__proc {
@@ -363,8 +369,19 @@ static inline void weft__proc_enter_on(struct weft__here *here, struct weft__pro
 void weft__proc_enter(struct weft__proc *proc);
 void weft__proc_leave(void);
 /* Have a worker: a process that gave its own away, in code of users, queues itself,
- * and goes on when it has another. May switch. */
+ * and goes on when it has another. What is left of one that was disowned does not
+ * come back from here. May switch. */
 void weft__proc_need_slot(struct weft__proc *proc);
+void weft__proc_returned_slow(struct weft__proc *proc);
+/* By a gate (base/code.h) to which code of users has returned, and which goes on with
+ * its process at once: it may have been disowned meanwhile, and somebody else ends it.
+ * Then this does not come back. weft__proc_need_slot looks as well. */
+static inline void weft__proc_returned(struct weft__proc *proc)
+{
+    /* Relaxed: this thread would have set it. */
+    if (__builtin_expect((atomic_load_explicit(&proc->state, memory_order_relaxed) & WEFT__DISOWNED) != 0, 0))
+        weft__proc_returned_slow(proc);
+}
 /* A fatal signal is on its way that nothing can hold up: is_alive says no. */
 void weft__proc_mark_killed(struct weft__proc *proc, weft_pid pid);
 /* It is told that the program ends. */

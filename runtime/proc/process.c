@@ -140,9 +140,8 @@ WEFT__GATE void *weft_blocking(void *(*fn)(void *arg), void *arg)
     weft__proc_enter(proc); /* perhaps on another thread */
     proc->flags |= WEFT__IN_BLOCKING;
     result = fn(arg);
+    weft__proc_need_slot(proc);
     proc->flags &= ~(uint32_t)WEFT__IN_BLOCKING;
-    weft__blocking_leave();
-    weft__proc_enter(proc);
     weft__proc_obey(proc);
     return result;
 }
@@ -155,7 +154,7 @@ static struct weft__report report_of(struct weft__proc *proc, weft_term reason)
 
     if (proc->fiber.kind == WEFT__PROC_HANDLER)
         report.last_message = proc->arg;
-    if (proc->fiber.kind != WEFT__PROC_GUEST)
+    if (proc->fiber.kind != WEFT__PROC_GUEST && proc->fiber.kind != WEFT__PROC_REMAINS)
         report.more = weft_list(weft_tuple(WEFT_ATOM("function"), weft__log_function(proc->entry.fn)));
     return report;
 }

@@ -18,6 +18,7 @@
 #include "proc/alarm.h"
 #include "proc/bond.h"
 #include "proc/coroner.h"
+#include "proc/disown.h"
 #include "proc/fault.h"
 #include "proc/guest.h"
 #include "proc/hog_report.h"
@@ -146,6 +147,9 @@ static int check_options(const struct weft_runtime_options *options)
     if (options->max_hogs > 65536)
         return weft__runtime_fail(WEFT_EINVAL, "weft_runtime_start: .max_hogs is %u, above 65536",
                                   options->max_hogs);
+    if (options->disown_after_ms < 0)
+        return weft__runtime_fail(WEFT_EINVAL, "weft_runtime_start: .disown_after_ms is negative (%lld)",
+                                  (long long)options->disown_after_ms);
     if (options->long_queue_under != 0 && options->long_queue_under >= options->long_queue)
         return weft__runtime_fail(WEFT_EINVAL,
                                   "weft_runtime_start: .long_queue_under is %zu, not below .long_queue, %zu",
@@ -205,6 +209,7 @@ static int start(const struct weft_runtime_options *options)
     if (problem != NULL)
         weft_log_warning("faults in processes will end the program: %s", problem);
     weft__alarm_start(options->long_queue, options->long_queue_under);
+    weft__disown_start(options->disown_after_ms);
     /* Before the threads: timers and descriptors may wake processes at once. */
     atomic_store_explicit(&weft__the_runtime, runtime, memory_order_release);
     code = weft__sched_start(runtime->sched);

@@ -216,6 +216,8 @@ static enum weft__sight_status status_of(struct weft__runtime *runtime, const st
         return WEFT__SIGHT_ENDING;
     if (copy->fiber.kind == WEFT__PROC_GUEST)
         return WEFT__SIGHT_FOREIGN;
+    if (copy->fiber.kind == WEFT__PROC_REMAINS)
+        return WEFT__SIGHT_DISOWNED;
     sight->is_for_mail = atomic_load_explicit(&proc->inbox, memory_order_relaxed) == WEFT__WAITS_FOR_MAIL;
     if (sight->is_for_mail || (state & WEFT__STATE_MASK) == WEFT__PARKED)
         return WEFT__SIGHT_WAITING;
@@ -265,7 +267,7 @@ static void take(struct weft__runtime *runtime, const struct weft__proc *proc, u
             drop_stack(sight);
     }
     if (stack == NULL && (sight->status == WEFT__SIGHT_RUNNING || sight->status == WEFT__SIGHT_HOG ||
-                          sight->status == WEFT__SIGHT_BLOCKING))
+                          sight->status == WEFT__SIGHT_BLOCKING || sight->status == WEFT__SIGHT_DISOWNED))
         weft__sight_take_thread(runtime, proc, sight);
     if (sight->status == WEFT__SIGHT_WAITING)
         take_memory(sight);
@@ -279,8 +281,9 @@ bool weft__sight_take(struct weft__runtime *runtime, uint32_t slot, struct weft_
         /* Acquire, with the release in begin(): what is read is no older. */
         uint64_t state = atomic_load_explicit(&proc->state, memory_order_acquire), after;
 
-        if ((state & WEFT__STATE_MASK) == WEFT__FREE)
-            return false;
+        if ((state & WEFT__STATE_MASK) == WEFT__FREE ||
+            (state & (WEFT__STATE_MASK | WEFT__DISOWNED)) == (WEFT__ENDING | WEFT__DISOWNED))
+            return false; /* of the latter the remains are shown */
         memset(sight, 0, sizeof *sight);
         sight->pid = weft__pid_make(slot, weft__state_serial(state));
         sight->status = WEFT__SIGHT_UNSEEN;

@@ -30,6 +30,7 @@ enum weft__sight_status {
     WEFT__SIGHT_WAITING,
     WEFT__SIGHT_HOG,      /* on a thread whose worker was taken away (sched/hog.c) */
     WEFT__SIGHT_BLOCKING, /* inside weft_blocking: has a thread for itself */
+    WEFT__SIGHT_DISOWNED, /* what is left on the thread of one that ended so (disown.h): its parent */
     WEFT__SIGHT_ENDING,
     WEFT__SIGHT_FOREIGN,  /* a thread of the program's own */
     WEFT__SIGHT_UNSEEN    /* there, but the kernel lets nobody read memory */

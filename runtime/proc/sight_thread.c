@@ -141,6 +141,11 @@ static void scan(struct weft__sight *sight, uintptr_t sp, uintptr_t high)
 
 /* -- either ------------------------------------------------------------------------------------ */
 
+static bool is_on_stack(struct weft__runtime *runtime, uintptr_t sp, struct weft__stack_place *place)
+{
+    return weft__stack_find(runtime->sched->stacks, (const void *)sp, place) && !place->in_guard && !place->is_fresh;
+}
+
 void weft__sight_take_thread(struct weft__runtime *runtime, const struct weft__proc *proc, struct weft__sight *sight)
 {
     pid_t tid = thread_of(runtime->sched, proc);
@@ -152,16 +157,14 @@ void weft__sight_take_thread(struct weft__runtime *runtime, const struct weft__p
 
     if (tid == 0)
         return;
-    is_in_kernel = tid != gettid() && weft__hog_waits_in(tid, &in) && in.sp != 0;
-    if (is_in_kernel) {
-        sp = (uintptr_t)in.sp;
-    } else {
-        if (!weft__fault_look_at(tid, proc, &autopsy))
+    /* On another stack it is in a handler's call: that is over soon. */
+    is_in_kernel = tid != gettid() && weft__hog_waits_in(tid, &in) && is_on_stack(runtime, (uintptr_t)in.sp, &place);
+    sp = (uintptr_t)in.sp;
+    if (!is_in_kernel) {
+        if (!weft__fault_look_at(tid, proc, &autopsy) || !is_on_stack(runtime, (uintptr_t)autopsy.sp, &place))
             return;
         sp = (uintptr_t)autopsy.sp;
     }
-    if (!weft__stack_find(runtime->sched->stacks, (const void *)sp, &place) || place.in_guard || place.is_fresh)
-        return;
     sight->stack_used = (size_t)((uintptr_t)place.high - sp);
     sight->stack_size = (size_t)(place.high - place.low);
     if (!is_in_kernel) {

@@ -3,6 +3,7 @@
  */
 #include "base/assert.h"
 #include "base/here.h"
+#include "proc/disown.h"
 #include "proc/guest.h"
 #include "proc/message.h"
 #include "proc/post.h"
@@ -194,8 +195,25 @@ void weft__proc_leave(void)
 
 void weft__proc_need_slot(struct weft__proc *proc)
 {
-    if (__builtin_expect(weft__here()->slot.worker == NULL, 0) && weft__need_slot())
-        weft__proc_enter(proc);
+    struct weft__here *here = weft__here();
+
+    if (__builtin_expect(here->slot.worker != NULL, 1))
+        return;
+    if (here->proc != NULL && weft__remains_are_out(here->proc))
+        weft__remains_come_back(here->proc);
+    if (!weft__need_slot())
+        return;
+    weft__proc_enter(proc);
+    if (proc->flags & WEFT__DISOWNED)
+        weft__here()->region = weft__disowned_region(proc); /* it ends: proc->region is another thread's */
+}
+
+void weft__proc_returned_slow(struct weft__proc *proc)
+{
+    struct weft__here *here = weft__here();
+
+    if (here->proc != proc) /* else it is who ends the process */
+        weft__remains_come_back(here->proc);
 }
 
 static inline struct weft__here *park(struct weft__here *here, struct weft__proc *proc, bool for_mail)

@@ -28,6 +28,7 @@
 #include "base/clock.h"
 #include "base/here.h"
 #include "base/options.h"
+#include "proc/disown.h"
 #include "proc/fault.h"
 #include "proc/guest.h"
 #include "proc/log.h"
@@ -72,6 +73,8 @@ static weft_pid process_at(struct weft__runtime *runtime, size_t slot, uint64_t 
     *state = atomic_load_explicit(&proc->state, memory_order_acquire);
     if ((*state & WEFT__STATE_MASK) == WEFT__FREE || is_guest(proc))
         return weft_none;
+    if ((*state & (WEFT__STATE_MASK | WEFT__DISOWNED)) == (WEFT__ENDING | WEFT__DISOWNED))
+        return weft_none; /* but its remains live */
     return weft__pid_make((uint32_t)slot, weft__state_serial(*state));
 }
 
@@ -199,11 +202,12 @@ static bool name_one_alive(struct weft__runtime *runtime)
     for (size_t i = 0, n_all = n_slots(runtime); i < n_all; i++) {
         uint64_t name = atomic_load_explicit(&runtime->table.base[i].name, memory_order_acquire), state;
         weft_pid pid = process_at(runtime, i, &state);
-        char text[64];
+        char text[512];
 
         if (weft_is_none(pid))
             continue;
-        weft_inspect_to(text, sizeof text, name != 0 ? weft__term(name) : pid);
+        if (!weft__disowned_describe(pid, text, sizeof text))
+            weft_inspect_to(text, sizeof text, name != 0 ? weft__term(name) : pid);
         weft__runtime_fail(0, "weft_runtime_stop: %s did not end in time", text);
         return true;
     }

@@ -87,6 +87,7 @@ static void run_alone(struct weft__carrier *carrier, struct weft__fiber *fiber)
     here->fiber = fiber;
     here->stack = fiber->stack;
     fiber->stack = NULL;
+    atomic_store_explicit(&carrier->blocking, fiber, memory_order_relaxed);
     weft__switch(&carrier->native, here->stack, NULL);
 }
 
@@ -377,6 +378,7 @@ void weft__blocking_enter(void)
         return;
     }
     give_up_slot(here);
+    atomic_store_explicit(&here->carrier->blocking, self, memory_order_relaxed);
     pthread_setname_np(pthread_self(), "weft-blocking");
     if (worker->sched->bind)
         weft__topology_bind_thread(&worker->sched->topology, worker->index, true);
@@ -400,10 +402,12 @@ static void queue_again(struct weft__here *here, void *arg)
 {
     struct weft__fiber *fiber = arg;
 
-    if (here->is_hog)
+    if (here->is_hog) {
         weft__hog_is_back(here);
-    else
+    } else {
+        atomic_store_explicit(&here->carrier->blocking, NULL, memory_order_relaxed);
         give_permit(here->carrier->sched);
+    }
     weft__fiber_ready(here->carrier->sched, fiber, WEFT__READY_LAST);
 }
 

@@ -146,7 +146,7 @@ bool weft__hog_waits_in(pid_t tid, struct weft__waits_in *in)
 }
 
 /* The time its thread has had a core. */
-static int64_t cpu_ns_of(const struct weft__carrier *carrier)
+int64_t weft__hog_cpu_ns(const struct weft__carrier *carrier)
 {
     struct timespec time;
     clockid_t clock;
@@ -241,6 +241,18 @@ static void give_place_back(struct weft__carrier *carrier)
     pthread_mutex_unlock(&sched->carriers.lock);
 }
 
+void weft__hog_rename(struct weft__sched *sched, struct weft__fiber *from, struct weft__fiber *to)
+{
+    pthread_mutex_lock(&sched->carriers.lock);
+    for (struct weft__carrier *carrier = sched->carriers.all; carrier != NULL; carrier = carrier->next_all) {
+        if (carrier->hog == from)
+            carrier->hog = to;
+        if (atomic_load_explicit(&carrier->blocking, memory_order_relaxed) == from)
+            atomic_store_explicit(&carrier->blocking, to, memory_order_relaxed);
+    }
+    pthread_mutex_unlock(&sched->carriers.lock);
+}
+
 static void ask(struct weft__worker *worker, struct weft__carrier *carrier, struct weft__hog *hog,
                 const struct weft__waits_in *in, int64_t now_ns)
 {
@@ -270,7 +282,7 @@ static void ask(struct weft__worker *worker, struct weft__carrier *carrier, stru
     atomic_store_explicit(&ask->state, WEFT__ASKED, memory_order_release);
     sched->hooks->ask(carrier);
     worker->watch.asked_ns = weft__clock_ns();
-    worker->watch.asked_cpu_ns = cpu_ns_of(carrier);
+    worker->watch.asked_cpu_ns = weft__hog_cpu_ns(carrier);
 }
 
 /* -- what came of it ------------------------------------------------------------------ */
@@ -280,7 +292,7 @@ static void take_back(struct weft__worker *worker)
     give_place_back(worker->ask.carrier);
     weft__carrier_give_back(worker->ask.spare);
     worker->watch.n_refused++;
-    worker->watch.refused_cpu_ns = cpu_ns_of(worker->ask.carrier);
+    worker->watch.refused_cpu_ns = weft__hog_cpu_ns(worker->ask.carrier);
 }
 
 /* Has the signal not come, although the thread waits, or has had a core? One that
@@ -291,7 +303,7 @@ static bool is_overdue(const struct weft__worker *worker, int64_t now_ns)
     struct weft__waits_in in;
 
     return now_ns - worker->watch.asked_ns >= WEFT__HOG_PATIENCE_NS &&
-           (cpu_ns_of(carrier) - worker->watch.asked_cpu_ns >= WEFT__HOG_NS ||
+           (weft__hog_cpu_ns(carrier) - worker->watch.asked_cpu_ns >= WEFT__HOG_NS ||
             weft__hog_waits_in(carrier->tid, &in));
 }
 
@@ -398,7 +410,7 @@ void weft__hog_begin(struct weft__worker *worker, int64_t now_ns)
     worker->watch.is_told = false;
     worker->watch.n_refused = 0;
     if (carrier != NULL && has_begun(carrier))
-        worker->watch.cpu_ns = worker->watch.since_cpu_ns = worker->watch.warned_cpu_ns = cpu_ns_of(carrier);
+        worker->watch.cpu_ns = worker->watch.since_cpu_ns = worker->watch.warned_cpu_ns = weft__hog_cpu_ns(carrier);
 }
 
 /* It was asked where it waits, and refused. It would refuse again, and the call be
@@ -416,7 +428,7 @@ static bool has_ignored_warning(const struct weft__worker *worker)
            worker->watch.cpu_ns - worker->watch.warned_cpu_ns >= WEFT__HOG_WARNED_NS;
 }
 
-void weft__hog_watch(struct weft__worker *worker, int64_t now_ns, bool had_warning)
+void weft__hog_watch(struct weft__worker *worker, int64_t now_ns, bool had_warning, bool is_wanted)
 {
     struct weft__sched *sched = worker->sched;
     /* Acquire, with the release when it was given. Its struct stays: see 5. */
@@ -433,7 +445,7 @@ void weft__hog_watch(struct weft__worker *worker, int64_t now_ns, bool had_warni
     hog.fiber = atomic_load_explicit(&worker->ran[run % WEFT__WORKER_RAN], memory_order_relaxed);
     if (hog.fiber == NULL)
         return; /* nothing has run yet */
-    cpu_ns = cpu_ns_of(carrier);
+    cpu_ns = weft__hog_cpu_ns(carrier);
     used_ns = cpu_ns - worker->watch.cpu_ns;
     if (used_ns != 0)
         worker->watch.still_ns = now_ns;
@@ -448,9 +460,10 @@ void weft__hog_watch(struct weft__worker *worker, int64_t now_ns, bool had_warni
     if (!had_warning)
         worker->watch.warned_cpu_ns = cpu_ns;
     /* Relaxed: a hint. */
-    if (had_warning && has_ignored_warning(worker) && has_work(worker) &&
-        (now_ns - hog.since_ns >= WEFT__HOG_IDLE_NS ||
-         atomic_load_explicit(&sched->idle.n_asleep, memory_order_relaxed) == 0))
+    if (is_wanted ||
+        (had_warning && has_ignored_warning(worker) && has_work(worker) &&
+         (now_ns - hog.since_ns >= WEFT__HOG_IDLE_NS ||
+          atomic_load_explicit(&sched->idle.n_asleep, memory_order_relaxed) == 0)))
         ask(worker, carrier, &hog, &in, now_ns);
 }
 

@@ -70,8 +70,13 @@ void weft__hogs_init(struct weft__sched *sched);
 /* This worker is in a run that was not seen before. */
 void weft__hog_begin(struct weft__worker *worker, int64_t now_ns);
 /* This worker has been in the same run since watch.since_ns: does its slot have to
- * go, and was not asked for yet? had_warning: it was due to give way a moment ago. */
-void weft__hog_watch(struct weft__worker *worker, int64_t now_ns, bool had_warning);
+ * go, and was not asked for yet? had_warning: it was due to give way a moment ago.
+ * is_wanted: also when no work waits. */
+void weft__hog_watch(struct weft__worker *worker, int64_t now_ns, bool had_warning, bool is_wanted);
+/* The time its thread has had a core. Its carrier must be alive. */
+int64_t weft__hog_cpu_ns(const struct weft__carrier *carrier);
+/* The thread that had `from`, without a slot, has `to`. */
+void weft__hog_rename(struct weft__sched *sched, struct weft__fiber *from, struct weft__fiber *to);
 /* Does the kernel have that thread of the program wait, and in what? false: no, or it
  * cannot be read. */
 bool weft__hog_waits_in(pid_t tid, struct weft__waits_in *in);

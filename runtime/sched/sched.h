@@ -140,6 +140,16 @@ struct weft__carrier {
     bool is_niced;                   /* it was a hog's (hog.c); by the thread */
     /* Under carriers.lock. */
     struct weft__fiber *hog;         /* which was asked for its slot, while it is here */
+    /* Inside weft_blocking, on this thread; or NULL. By the thread, and the watchdog.
+     * Relaxed: the fiber may have left. */
+    _Atomic(struct weft__fiber *) blocking;
+    /* By the hooks, in the watchdog: of the process that was killed and does not end. */
+    struct {
+        uint64_t pid, remains;       /* it; what is left of one that was disowned here */
+        int64_t since_ns;            /* when it was seen first */
+        int64_t next_ns;             /* when to look at it again */
+        int64_t cpu_ns;              /* the thread's then */
+    } killed;
     struct weft__hog report;         /* is_untold: of the one that gave it */
     bool is_untold;
     struct weft__carrier *next_hog;
@@ -218,8 +228,14 @@ struct weft__sched_hooks {
     void (*thread_begins)(struct weft__carrier *carrier);
     void (*thread_ends)(struct weft__carrier *carrier);
     /* By the watchdog, each tick: that thread has run this fiber for longer than
-     * one, as it seems. The fiber may be gone by now, its memory is not. */
-    void (*runs_long)(struct weft__carrier *carrier, struct weft__fiber *fiber);
+     * one, as it seems. The fiber may be gone by now, its memory is not. true: its slot
+     * is wanted, whether work waits or not. */
+    bool (*runs_long)(struct weft__carrier *carrier, struct weft__fiber *fiber);
+    /* The same of one that has a thread for itself, inside weft_blocking. */
+    void (*blocks)(struct weft__carrier *carrier, struct weft__fiber *fiber);
+    /* By the watchdog, each tick, after these. true: there is to be another one, also
+     * when all workers sleep. */
+    bool (*tick)(struct weft__sched *sched);
     /* By the watchdog: interrupt that thread, and have it answer (hog.h). NULL: no
      * slot is ever asked for. */
     void (*ask)(struct weft__carrier *carrier);

@@ -23,6 +23,7 @@
 #include "weft/error.h"
 
 #include <linux/futex.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -43,8 +44,9 @@ static void wait_word(_Atomic uint32_t *word, uint32_t value, int64_t timeout_ns
     syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, timeout_ns < 0 ? NULL : &timeout, NULL, 0);
 }
 
-/* A run has lasted a tick. It may be over by now: whoever is told looks again. */
-static void tell_of_long_run(struct weft__worker *worker, uint64_t run)
+/* A run has lasted a tick. It may be over by now: whoever is told looks again. true: its
+ * slot is wanted. */
+static bool tell_of_long_run(struct weft__worker *worker, uint64_t run)
 {
     const struct weft__sched_hooks *hooks = worker->sched->hooks;
     /* Acquire, with the release in carry(). A carrier lives until the watchdog
@@ -52,8 +54,8 @@ static void tell_of_long_run(struct weft__worker *worker, uint64_t run)
     struct weft__carrier *carrier = atomic_load_explicit(&worker->carrier, memory_order_acquire);
     struct weft__fiber *fiber = atomic_load_explicit(&worker->ran[run % WEFT__WORKER_RAN], memory_order_relaxed);
 
-    if (hooks != NULL && hooks->runs_long != NULL && carrier != NULL && fiber != NULL)
-        hooks->runs_long(carrier, fiber);
+    return hooks != NULL && hooks->runs_long != NULL && carrier != NULL && fiber != NULL &&
+           hooks->runs_long(carrier, fiber);
 }
 
 static void fire_late(struct weft__worker *worker, int64_t now_ns)
@@ -62,18 +64,32 @@ static void fire_late(struct weft__worker *worker, int64_t now_ns)
         continue;
 }
 
-/* Those without a slot may have been killed meanwhile. */
-static void tell_of_hogs(struct weft__sched *sched)
+static void tell_of_blocking(struct weft__sched *sched)
+{
+    for (struct weft__carrier *carrier = sched->carriers.all; carrier != NULL; carrier = carrier->next_all) {
+        struct weft__fiber *fiber = atomic_load_explicit(&carrier->blocking, memory_order_relaxed);
+
+        if (fiber != NULL)
+            sched->hooks->blocks(carrier, fiber);
+    }
+}
+
+/* Those without a slot may have been killed meanwhile. true: tick again, even if all
+ * workers sleep. */
+static bool tell_of_slotless(struct weft__sched *sched)
 {
     const struct weft__sched_hooks *hooks = sched->hooks;
 
     if (hooks == NULL || hooks->runs_long == NULL)
-        return;
+        return false;
     /* Under the lock the thread cannot end. */
     pthread_mutex_lock(&sched->carriers.lock);
     for (struct weft__carrier *carrier = sched->hogs.list; carrier != NULL; carrier = carrier->next_hog)
         hooks->runs_long(carrier, carrier->hog);
+    if (hooks->blocks != NULL && sched->carriers.n_blocking > 0)
+        tell_of_blocking(sched);
     pthread_mutex_unlock(&sched->carriers.lock);
+    return hooks->tick != NULL && hooks->tick(sched);
 }
 
 /* true: it ought to give way now; look again in a moment. */
@@ -93,8 +109,7 @@ static bool look_at(struct weft__worker *worker, int64_t now_ns)
     atomic_store_explicit(&worker->due_run, runs, memory_order_relaxed);
     if (!weft__runq_is_empty(&worker->queue))
         weft__idle_notify_late(worker->sched);
-    tell_of_long_run(worker, runs);
-    weft__hog_watch(worker, now_ns, was_due);
+    weft__hog_watch(worker, now_ns, was_due, tell_of_long_run(worker, runs));
     return !was_due;
 }
 
@@ -155,18 +170,23 @@ static void *watchdog_main(void *arg)
     struct weft__sched *sched = arg;
     _Atomic uint32_t *word = &sched->watchdog.word;
     int64_t period_ns = WEFT__TICK_NS, quiet_ns = 0;
-    bool is_soon;
+    bool is_soon, is_awaited;
 
     pthread_setname_np(pthread_self(), "weft-watchdog");
     while (atomic_load_explicit(word, memory_order_acquire) != TO_END) {
         wait_word(word, AWAKE, period_ns);
         weft__carriers_bury(sched);
         is_soon = weft__hogs_settle(sched);
-        tell_of_hogs(sched);
+        is_awaited = tell_of_slotless(sched);
         tell_time(sched);
         if (!all_asleep(sched)) {
             is_soon |= tick(sched);
             period_ns = is_soon ? WEFT__MOMENT_NS : WEFT__TICK_NS;
+            quiet_ns = 0;
+            continue;
+        }
+        if (is_awaited) {
+            period_ns = WEFT__TICK_NS;
             quiet_ns = 0;
             continue;
         }
@@ -180,6 +200,8 @@ static void *watchdog_main(void *arg)
         }
     }
     weft__hogs_end(sched);
+    while (sched->hooks != NULL && sched->hooks->tick != NULL && sched->hooks->tick(sched))
+        sched_yield();
     return NULL;
 }
 

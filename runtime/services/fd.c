@@ -46,7 +46,7 @@ static _Atomic(struct owned_fd *) chunks[N_CHUNKS];       /* live as long as the
 static void process_ended(struct weft__proc *proc, void *holding);
 static void runtime_stopped(uint32_t slot, void *holding);
 
-static struct weft__holdings notes = {.ended = process_ended, .stopped = runtime_stopped};
+static struct weft__holdings notes = {.ended = process_ended, .stopped = runtime_stopped, .stays = true};
 
 __attribute__((constructor)) static void register_notes(void)
 {

@@ -33,7 +33,7 @@ static void process_ending(struct weft__proc *proc)
         _Atomic(void *) *cell = weft__holding_find(holdings, slot);
         void *holding = cell != NULL ? atomic_load_explicit(cell, memory_order_acquire) : NULL;
 
-        if (holding != NULL)
+        if (holding != NULL && !(holdings->stays && (proc->flags & WEFT__DISOWNED) != 0))
             holdings->ended(proc, holding);
     }
     if (ending_next != NULL)

@@ -34,6 +34,8 @@ struct weft__holdings {
     /* The same at the stop of the runtime, for what is left, before the workers
      * end; only guests are there, outside of weft. */
     void (*stopped)(uint32_t slot, void *holding);
+    /* A process that is disowned (proc/disown.h) keeps it until its code is back. */
+    bool stays;
     /* Set by register. */
     struct weft__holdings *next;
     /* By anyone. */

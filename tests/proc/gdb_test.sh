@@ -54,9 +54,12 @@ live=$(look 'weft procs' "weft bt $process" -- -p "$pid")
 if grep -q 'Operation not permitted' <<<"$live"; then
   skip_all "this system lets nobody attach to a program"
 fi
-echo "1..5"
+echo "1..7"
 check "weft procs lists the processes of a live program" "$live" "${listed[@]}"
 check "weft bt walks the stack of one that waits" "$live" "${walked[@]}"
+check "weft procs shows what is left of one that was disowned" "$live" '^#PID<.* disowned .* of #PID<[0-9.]+>'
+left=$(sed -nE 's/^(#PID<[0-9.]+>) +disowned .*/\1/p' <<<"$live")
+check "weft bt walks the stack of its thread" "$(look "weft bt $left" -- -p "$pid")" '^#[0-9]+ .* in stuck \('
 check "weft bt says when there is no such process" "$(look 'weft bt 9999.9' 'weft bt x' -- -p "$pid")" \
   'there is no process #PID<9999.9>' 'give a pid'
 
@@ -70,7 +73,7 @@ if [ -n "$core" ]; then
   check "weft procs lists the processes of a core file" "$dead" "${listed[@]}"
   check "weft bt walks a stack in a core file" "$dead" "${walked[@]}"
 else
-  echo "ok 4 - weft procs lists the processes of a core file # SKIP core files go elsewhere: $(cat /proc/sys/kernel/core_pattern)"
-  echo "ok 5 - weft bt walks a stack in a core file # SKIP likewise"
+  echo "ok 6 - weft procs lists the processes of a core file # SKIP core files go elsewhere: $(cat /proc/sys/kernel/core_pattern)"
+  echo "ok 7 - weft bt walks a stack in a core file # SKIP likewise"
 fi
 exit $failed
