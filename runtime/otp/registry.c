@@ -5,7 +5,9 @@
 
 #include "base/assert.h"
 #include "base/code.h"
+#include "base/memory.h"
 #include "otp/call.h"
+#include "proc/bond.h"
 #include "proc/runtime.h"
 #include "services/holding.h"
 #include "term/atom.h"
@@ -62,7 +64,7 @@ static void end_tie(struct weft__tie *tie)
         weft__records_end(list);
     }
     weft__part_drop(part);
-    weft__slab_free(NULL, tie, sizeof *tie);
+    weft__memory_free(tie, sizeof *tie);
 }
 
 static void end_ties(_Atomic(void *) *cell, struct weft__tie *tie)
@@ -102,7 +104,7 @@ static struct weft__tie *tie_find(const struct weft__proc *proc, const struct we
 static struct weft__tie *tie_new(const struct weft__proc *proc, struct weft__part *part)
 {
     _Atomic(void *) *cell = weft__holding(&notes, weft__pid_slot(proc->pid));
-    struct weft__tie *tie = cell != NULL ? weft__slab_alloc(NULL, sizeof *tie) : NULL;
+    struct weft__tie *tie = cell != NULL ? weft__memory_alloc(sizeof *tie) : NULL;
 
     if (tie == NULL)
         return NULL;
@@ -118,7 +120,7 @@ static struct weft__tie *tie_new(const struct weft__proc *proc, struct weft__par
 }
 
 /* The last record of the tie is gone: so is the link. REG-28. May park. */
-static void tie_drop(const struct weft__proc *proc, struct weft__tie *tie)
+static void tie_drop(struct weft__proc *proc, struct weft__tie *tie)
 {
     _Atomic(void *) *cell = weft__holding_find(&notes, weft__pid_slot(proc->pid));
     struct weft__tie *first = atomic_load_explicit(cell, memory_order_relaxed), **at = &first;
@@ -129,9 +131,9 @@ static void tie_drop(const struct weft__proc *proc, struct weft__tie *tie)
     *at = tie->next;
     atomic_store_explicit(cell, first, memory_order_release);
     weft__part_drop(tie->part);
-    weft__slab_free(NULL, tie, sizeof *tie);
+    weft__memory_free(tie, sizeof *tie);
     if (!weft_is_none(process)) {
-        weft_unlink(process);
+        weft__unlink(proc, process);
         if (proc->flags & WEFT__TRAPS)
             weft_unlink_flush(process);
     }
@@ -171,8 +173,10 @@ static struct weft__tie *tie_for(struct weft__proc *proc, const char *call, weft
     if (weft_is_none(process))
         weft__registry_unknown(call, name);
     if (tie->process.bits != process.bits) {
+        if (!weft_is_none(tie->process))
+            weft__unlink(proc, tie->process); /* it has ended since, and found nothing of this process */
         tie->process = process;
-        weft_link(process);
+        weft__link_half(proc, process);
     }
     return tie;
 }

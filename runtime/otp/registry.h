@@ -7,7 +7,9 @@
  *
  * The processes of partitions do nothing but live: who registers is linked to one, so
  * that a registry's end is known to those who counted on it. When such a process ends,
- * it closes its partition first and empties it.
+ * it closes its partition first and empties it. Whom it is linked to the records say: a
+ * link is half one (proc/bond.h) until then, so that to register and to take back sends
+ * it nothing, and wakes nobody.
  *
  * An owner's end. What a process has registered hangs from a note in its slot
  * (services/holding.h). Whoever ends the process takes that out of the partitions before

@@ -1,11 +1,13 @@
 /* registry_start.c - options, the supervisor, its partitions, and names. */
 #include "otp/registry.h"
 
+#include <sched.h>
 #include <stdlib.h>
 
 #include "base/options.h"
 #include "otp/topics.h"
 #include "otp/task.h"
+#include "proc/bond.h"
 #include "proc/runtime.h"
 #include "term/copy.h"
 #include "weft/supervisor.h"
@@ -155,6 +157,16 @@ static void registry_close(void *arg)
 
 /* -- a partition's process ------------------------------------------------------------------ */
 
+/* Each owner of a record has half a link with the partition's process: the other halves,
+ * by which they are told when it is over. */
+static void link_owners(struct weft__proc *proc, const struct weft__record *list)
+{
+    for (; list != NULL; list = list->older)
+        while (weft__bond_find(proc, list->pid.bits) == NULL &&
+               weft__bond_add(proc, WEFT__BOND_LINK, list->pid.bits, list->pid.bits) == NULL)
+            sched_yield();
+}
+
 /* A defer of it: whoever was there is told by its link afterwards. */
 static void partition_close(void *arg)
 {
@@ -165,6 +177,7 @@ static void partition_close(void *arg)
     atomic_store_explicit(&part->process, 0, memory_order_relaxed);
     list = weft__part_clear_locked(part);
     weft__spin_release(&part->lock);
+    link_owners(weft__proc_need("weft_registry"), list);
     weft__records_end(list);
     weft__part_drop(part);
 }

@@ -39,6 +39,7 @@ struct weft__bond {
     uint8_t is_linked;               /* TASK: linked too; the task has OWNER_LINK */
     uint8_t is_foreign;              /* REPLY: done, but not by peer */
     uint8_t is_framed;               /* in memory of its user, not to be freed */
+    uint8_t is_half;                 /* LINK: the peer has none; see below */
     uint32_t index;                  /* TASK: the collector's own */
     union {
         weft_atom tag;               /* MONITOR: in place of :DOWN, or none */
@@ -72,6 +73,10 @@ struct weft__bond {
  * For one who has ended, whoever drops the UNLINK answers; twice does no harm.
  * The links of a task and its owner are not bonds: unlinked they are CUT as well.
  * As in OTP since release 23 (ERTS, "Link Protocol").
+ *
+ * Half a link is this process's side alone, for a peer that knows otherwise whom it
+ * would be linked to, and when it ends makes the other halves, before its links are told
+ * (a registry's partition). So no signal goes when it is made, cut, or when this side ends.
  */
 
 /* Who gathers the ends of several tasks: they do not go to the mailbox. Called
@@ -109,9 +114,13 @@ void weft__bond_clear(struct weft__proc *proc);
 /* -- the verbs behind process.h, for the behaviours --------------------------------- */
 
 void weft__link(struct weft__proc *proc, weft_pid peer);   /* ends proc when peer is gone and it does not trap */
+/* Half a link, unless there is one. */
+void weft__link_half(struct weft__proc *proc, weft_pid peer);
 /* Is there a link, as far as proc has looked? */
 bool weft__is_linked(struct weft__proc *proc, weft_pid peer);
 void weft__unlink(struct weft__proc *proc, weft_pid peer); /* drops the bond, tells the peer */
+/* What is left of a LINK bond without the link: nothing, or a CUT whose answer is awaited. */
+void weft__bond_unlink(struct weft__proc *proc, struct weft__bond *bond);
 weft_ref weft__make_ref(struct weft__proc *proc);
 /* Send an exit signal as from proc. */
 void weft__exit_signal(struct weft__proc *proc, weft_pid to, weft_term reason);

@@ -61,7 +61,8 @@ static void tell_bond(struct weft__proc *proc, struct weft__bond *bond, void *ar
         return;
     switch (kind) {
     case WEFT__BOND_LINK:
-        weft__signal_exit_by_link(proc, weft__term(bond->peer));
+        if (!bond->is_half)
+            weft__signal_exit_by_link(proc, weft__term(bond->peer));
         break;
     case WEFT__BOND_WATCHER:
         weft__signal_down(proc, weft__term(bond->peer), bond->key, proc->reason);

@@ -73,18 +73,32 @@ bool weft__is_linked(struct weft__proc *proc, weft_pid peer)
     return bond != NULL && bond->is_linked;
 }
 
-void weft__link(struct weft__proc *proc, weft_pid peer)
+/* This side of a link; NULL: there is a link already. */
+static struct weft__bond *begin_link(struct weft__proc *proc, weft_pid peer)
 {
     struct weft__bond *bond;
 
     if (peer.bits == proc->pid.bits || weft__is_linked(proc, peer))
-        return;
+        return NULL;
     bond = weft__bond_find(proc, peer.bits);
+    if (bond == NULL)
+        return add(proc, WEFT__BOND_LINK, peer.bits, peer.bits, "weft_link");
+    bond->kind = WEFT__BOND_LINK; /* the answer to an unlink is still awaited */
+    return bond;
+}
+
+void weft__link(struct weft__proc *proc, weft_pid peer)
+{
+    if (begin_link(proc, peer) != NULL)
+        weft__signal_link(proc, peer);
+}
+
+void weft__link_half(struct weft__proc *proc, weft_pid peer)
+{
+    struct weft__bond *bond = begin_link(proc, peer);
+
     if (bond != NULL)
-        bond->kind = WEFT__BOND_LINK; /* the answer to an unlink is still awaited */
-    else
-        add(proc, WEFT__BOND_LINK, peer.bits, peer.bits, "weft_link");
-    weft__signal_link(proc, peer);
+        bond->is_half = true;
 }
 
 void weft_link(weft_pid pid)
@@ -113,10 +127,23 @@ static void cut(struct weft__proc *proc, struct weft__bond *bond, weft_pid peer)
         weft__bond_remove(proc, bond);
 }
 
+void weft__bond_unlink(struct weft__proc *proc, struct weft__bond *bond)
+{
+    bond->is_half = false;
+    if (bond->cut != 0)
+        bond->kind = WEFT__BOND_CUT;
+    else
+        weft__bond_remove(proc, bond);
+}
+
 void weft__unlink(struct weft__proc *proc, weft_pid peer)
 {
     struct weft__bond *bond = weft__bond_find(proc, peer.bits), *task;
 
+    if (bond != NULL && bond->kind == WEFT__BOND_LINK && bond->is_half) {
+        weft__bond_unlink(proc, bond);
+        return;
+    }
     if (bond == NULL || bond->kind != WEFT__BOND_LINK) {
         task = weft__bond_find_task(proc, peer.bits);
         if (weft__is_linked_owner(proc, peer.bits))

@@ -150,10 +150,7 @@ static bool take_link(struct weft__proc *proc, uint64_t peer)
     bond = weft__bond_find(proc, peer);
     if (bond == NULL || bond->kind != WEFT__BOND_LINK)
         return false;
-    if (bond->cut != 0)
-        bond->kind = WEFT__BOND_CUT;
-    else
-        weft__bond_remove(proc, bond);
+    weft__bond_unlink(proc, bond);
     return true;
 }
 

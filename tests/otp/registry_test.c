@@ -703,6 +703,80 @@ PROCESS_TEST(a_killed_partition_takes_its_own_with_it_and_begins_empty, "REG-46"
     }
 }
 
+/* The partition is killed, and there is another one. */
+static void lose_partition(weft_pid registry)
+{
+    weft_pid partition = partition_of(registry, 0);
+    weft_ref gone = weft_monitor(partition);
+
+    weft_kill(partition);
+    await_down(gone);
+    weft_supervisor_which_children(registry);
+}
+
+PROCESS_TEST(who_has_several_entries_hears_of_the_end_once, "REG-46")
+{
+    weft_pid registry = start(WEFT_DUPLICATE, 1), partition = partition_of(registry, 0);
+    weft_pid puppet = puppet_start_trapping();
+
+    ask(puppet, do_register, weft_tuple(A(k), A(v)));
+    ask(puppet, do_register, weft_tuple(A(k), A(w)));
+    ask(puppet, do_register, weft_tuple(A(l), A(v)));
+    lose_partition(registry);
+    check_term(ask(puppet, do_await_exit, A(x)), weft_tuple(partition, A(killed)));
+    check(!is_listed(info_of(puppet, A(links)), partition));
+    check_fits(ask(puppet, do_register, weft_tuple(A(k), A(v))), weft_tuple(A(ok), partition_of(registry, 0)));
+    check_term(ask(puppet, do_take, A(x)), A(nothing));
+    puppet_stop(puppet);
+}
+
+PROCESS_TEST(who_has_taken_all_back_survives_the_partition, "REG-28")
+{
+    weft_pid registry = start(WEFT_UNIQUE, 1), puppet = puppet_under(A(k), A(v));
+
+    ask(puppet, do_unregister, A(k));
+    lose_partition(registry);
+    check_fits(ask(puppet, do_register, weft_tuple(A(k), A(v))), weft_tuple(A(ok), partition_of(registry, 0)));
+}
+
+PROCESS_TEST(a_link_made_by_hand_goes_with_the_last_entry_too, "REG-28")
+{
+    weft_pid registry = start(WEFT_UNIQUE, 1), partition = partition_of(registry, 0);
+    weft_pid before = puppet_start(), after = puppet_start();
+
+    ask(before, do_link, partition);
+    ask(before, do_register, weft_tuple(A(k), A(v)));
+    ask(after, do_register, weft_tuple(A(l), A(v)));
+    ask(after, do_link, partition);
+    ask(before, do_unregister, A(k));
+    ask(after, do_unregister, A(l));
+    check_term(info_of(before, A(links)), weft_empty_list);
+    check_term(info_of(after, A(links)), weft_empty_list);
+    lose_partition(registry);
+    check_term(ask(before, do_nothing, A(x)), A(x));
+    check_term(ask(after, do_nothing, A(x)), A(x));
+}
+
+PROCESS_TEST(one_that_has_unlinked_is_linked_again_when_it_registers_anew, "REG-6")
+{
+    weft_pid registry = start(WEFT_UNIQUE, 1), partition = partition_of(registry, 0);
+    weft_pid puppet = puppet_start_trapping();
+
+    for (int linked_by_hand = 0; linked_by_hand < 2; linked_by_hand++) {
+        if (linked_by_hand)
+            ask(puppet, do_link, partition);
+        ask(puppet, do_register, weft_tuple(A(k), A(v)));
+        ask(puppet, do_unlink, partition);
+        check(!is_listed(info_of(puppet, A(links)), partition));
+        ask(puppet, do_unregister, A(k));
+    }
+    ask(puppet, do_register, weft_tuple(A(k), A(v)));
+    check(is_listed(info_of(puppet, A(links)), partition));
+    lose_partition(registry);
+    check_term(ask(puppet, do_await_exit, A(x)), weft_tuple(partition, A(killed)));
+    puppet_stop(puppet);
+}
+
 PROCESS_TEST(cleaning_up_does_not_rest_on_the_link, "REG-47")
 {
     weft_pid registry = start(WEFT_UNIQUE, 1), puppet = puppet_under(A(k), A(v));
