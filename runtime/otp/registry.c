@@ -357,8 +357,9 @@ static int via_register(weft_term name, weft_term key, weft_term value, weft_pid
 
 /* -- taking back ---------------------------------------------------------------------------------- */
 
-/* The caller's tie that holds what it registered under the key, or NULL: it has nothing there. */
-static struct weft__tie *own_tie(const struct weft__proc *proc, const char *call, weft_atom name, uint64_t hash)
+/* The caller's tie that holds what it registered under the key, or NULL: it has nothing there.
+ * (noinline, as replace_own: a gate calls it, where the process may be stopped at any moment.) */
+static __attribute__((noinline)) struct weft__tie *own_tie(const struct weft__proc *proc, const char *call, weft_atom name, uint64_t hash)
 {
     struct weft__epoch *epoch;
     const struct weft__registry *registry = weft__registry_enter(call, name, &epoch);
@@ -459,7 +460,7 @@ static int check_own(const struct weft__proc *proc, weft_atom name, weft_term ke
 }
 
 /* Put instead in the place of the caller's record: that one, or NULL: it has none any more. */
-static struct weft__record *replace_own(struct weft__tie *tie, struct weft__record *instead)
+static __attribute__((noinline)) struct weft__record *replace_own(struct weft__tie *tie, struct weft__record *instead)
 {
     struct weft__walk_key walk;
     struct weft__record *there;

@@ -40,11 +40,46 @@ struct weft__registry {
 };
 
 /* In a section: that of a name, or NULL. */
-struct weft__registry *weft__registry_find(weft_atom name);
+#define WEFT__REGISTRY_CHAINS 64
+extern _Atomic(struct weft__registry *) weft__registries[WEFT__REGISTRY_CHAINS];
+
+static inline _Atomic(struct weft__registry *) *weft__registry_chain(weft_atom name)
+{
+    return &weft__registries[(name.bits >> 4) % WEFT__REGISTRY_CHAINS];
+}
+
+static inline struct weft__registry *weft__registry_find(weft_atom name)
+{
+    /* Acquire, with the release in add: its fields are set. */
+    struct weft__registry *registry = atomic_load_explicit(weft__registry_chain(name), memory_order_acquire);
+
+    while (registry != NULL && registry->name.bits != name.bits)
+        registry = atomic_load_explicit(&registry->next, memory_order_acquire);
+    return registry;
+}
+
+_Noreturn void weft__registry_no_section(const char *call, weft_atom name, struct weft__epoch *epoch);
 
 /* Open a section, and find a registry; exits for one that does not run. The section is
- * left by weft__epoch_end(*epoch). */
-struct weft__registry *weft__registry_enter(const char *call, weft_atom name, struct weft__epoch **epoch);
+ * left by weft__epoch_end(*epoch). here: the calling thread's. */
+static inline struct weft__registry *weft__registry_enter_on(struct weft__here *here, const char *call,
+                                                             weft_atom name, struct weft__epoch **epoch)
+{
+    struct weft__registry *registry = NULL;
+
+    *epoch = weft__registry_epoch_on(here);
+    if (__builtin_expect(*epoch != NULL, 1)) {
+        weft__epoch_begin(*epoch);
+        registry = weft__registry_find(name);
+    }
+    if (__builtin_expect(registry == NULL, 0))
+        weft__registry_no_section(call, name, *epoch);
+    return registry;
+}
+static inline struct weft__registry *weft__registry_enter(const char *call, weft_atom name, struct weft__epoch **epoch)
+{
+    return weft__registry_enter_on(weft__here(), call, name, epoch);
+}
 
 _Noreturn void weft__registry_unknown(const char *call, weft_atom name);
 _Noreturn void weft__registry_not_unique(const char *call, weft_atom name);

@@ -174,12 +174,21 @@ WEFT__GATE static weft_term run_locked(struct weft__proc *proc, struct place *pl
     return call.result;
 }
 
+/* Exits where none of that name runs. (noinline: a gate calls it, where the process may be
+ * stopped at any moment, and a section must not be left open.) */
+static __attribute__((noinline)) void need_registry(const char *call, weft_atom name)
+{
+    struct weft__epoch *epoch;
+
+    (void)weft__registry_enter(call, name, &epoch);
+    weft__epoch_end(epoch);
+}
+
 /* false: the time is over. */
 WEFT__GATE static bool lock(const char *call, struct place *place, int64_t timeout_ms,
                             weft_term (*fn)(void *arg), void *arg, weft_term *result)
 {
     struct weft__proc *proc = weft__proc_need_parkable(call);
-    struct weft__epoch *epoch;
     weft_pid holder;
 
     if (fn == NULL)
@@ -188,8 +197,7 @@ WEFT__GATE static bool lock(const char *call, struct place *place, int64_t timeo
         weft__proc_badarg(call, "the key is weft_none, which is no value");
     if (timeout_ms < 0)
         weft__proc_badarg(call, "the time is negative (%lld ms)", (long long)timeout_ms);
-    (void)weft__registry_enter(call, place->registry, &epoch);
-    weft__epoch_end(epoch);
+    need_registry(call, place->registry);
     weft__proc_obey(proc);
     place->pid = proc->pid;
     place->hash = weft_hash(place->key);

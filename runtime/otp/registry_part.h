@@ -135,11 +135,13 @@ struct weft__epoch *weft__registry_epoch_slow(struct weft__here *here);
 
 /* The calling thread's, NULL: no memory. Nothing between begin and end of a section may
  * switch, exit, or be left otherwise. */
+static inline struct weft__epoch *weft__registry_epoch_on(struct weft__here *here)
+{
+    return __builtin_expect(here->epoch != NULL, 1) ? here->epoch : weft__registry_epoch_slow(here);
+}
 static inline struct weft__epoch *weft__registry_epoch(void)
 {
-    struct weft__here *here = weft__here();
-
-    return __builtin_expect(here->epoch != NULL, 1) ? here->epoch : weft__registry_epoch_slow(here);
+    return weft__registry_epoch_on(weft__here());
 }
 /* The same; waits for memory. */
 struct weft__epoch *weft__registry_need_epoch(void);
@@ -200,14 +202,13 @@ static inline enum weft__look weft__part_look(const struct weft__part *part, uin
     struct weft__line *line = &table->lines[hash & table->mask];
     uint32_t version = atomic_load_explicit(&line->version, memory_order_acquire);
     uint32_t n_others = atomic_load_explicit(&line->n_others, memory_order_relaxed);
-    bool is_found = false;
+    /* Which of the two is in the line's memory, which may take long: no branch rests on
+     * that, or what comes behind a wrong guess, the next lookup, would wait for it too. */
+    unsigned second = atomic_load_explicit(&line->word[1].key, memory_order_relaxed) == key.bits;
+    bool is_found = (atomic_load_explicit(&line->word[0].key, memory_order_relaxed) == key.bits) | second;
 
-    for (int i = 0; i < 2; i++)
-        if (atomic_load_explicit(&line->word[i].key, memory_order_relaxed) == key.bits) {
-            pid->bits = atomic_load_explicit(&line->word[i].pid, memory_order_relaxed);
-            value->bits = atomic_load_explicit(&line->word[i].value, memory_order_relaxed);
-            is_found = true;
-        }
+    pid->bits = atomic_load_explicit(&line->word[second].pid, memory_order_relaxed);
+    value->bits = atomic_load_explicit(&line->word[second].value, memory_order_relaxed);
     atomic_thread_fence(memory_order_acquire);
     if (version % 2 != 0 || atomic_load_explicit(&line->version, memory_order_relaxed) != version)
         return WEFT__LOOK_FURTHER;

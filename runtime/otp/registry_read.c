@@ -187,9 +187,9 @@ weft_term weft__registry_entries(const char *call, weft_atom registry, weft_term
 /* -- by key ------------------------------------------------------------------------------------- */
 
 /* [{pid, value}] of a value that is a word. */
-static weft_term list_of_one(weft_pid pid, weft_term value)
+static weft_term list_of_one(struct weft__region *region, weft_pid pid, weft_term value)
 {
-    weft_term *cell = weft__region_alloc(weft__region_here(), 2 * sizeof *cell + 3 * sizeof(uint64_t));
+    weft_term *cell = weft__region_alloc(region, 2 * sizeof *cell + 3 * sizeof(uint64_t));
     uint64_t *tuple = (uint64_t *)(void *)(cell + 2);
 
     tuple[0] = weft__header(WEFT__BOX_TUPLE, 2);
@@ -201,15 +201,17 @@ static weft_term list_of_one(weft_pid pid, weft_term value)
 }
 
 /* What most lookups find: nothing, or one entry whose value takes no memory. */
-static inline bool lookup_word(weft_atom name, weft_term key, weft_pid *pid, weft_term *value)
+static inline bool lookup_word(struct weft__here *here, weft_atom name, weft_term key, weft_pid *pid,
+                               weft_term *value)
 {
     uint64_t hash = weft_hash(key);
     struct weft__epoch *epoch;
-    const struct weft__registry *registry = weft__registry_enter("weft_registry_lookup", name, &epoch);
+    const struct weft__registry *registry = weft__registry_enter_on(here, "weft_registry_lookup", name, &epoch);
     bool is_word = registry->keys == WEFT_UNIQUE;
 
-    *pid = weft_none;
-    if (is_word && weft__part_find(weft__registry_part(registry, hash, weft_none), hash, key, pid, value))
+    if (!is_word || !weft__part_find(weft__registry_part(registry, hash, weft_none), hash, key, pid, value))
+        *pid = weft_none;
+    else
         is_word = !weft__is_memory(*value);
     weft__epoch_end(epoch);
     return is_word;
@@ -217,12 +219,15 @@ static inline bool lookup_word(weft_atom name, weft_term key, weft_pid *pid, wef
 
 weft_term weft_registry_lookup(weft_atom registry, weft_term key)
 {
+    struct weft__here *here = weft__here(); /* nothing switches here */
     weft_term value;
     weft_pid pid;
 
-    if (!lookup_word(registry, key, &pid, &value))
+    if (!lookup_word(here, registry, key, &pid, &value))
         return weft__registry_entries("weft_registry_lookup", registry, key, -1);
-    return weft_is_none(pid) ? weft_empty_list : list_of_one(pid, value);
+    if (weft_is_none(pid))
+        return weft_empty_list;
+    return list_of_one(here->region != NULL ? here->region : weft__region_here(), pid, value);
 }
 
 weft_pid weft_registry_whereis(weft_atom name, weft_term key)

@@ -14,32 +14,16 @@
 
 #define A(name) WEFT_ATOM(#name)
 #define CALL "weft_registry_start_link"
-#define N_NAMES 64
 #define PARTITIONS_MAX 65536
 
 /* -- names --------------------------------------------------------------------------- */
 
 static struct weft__spin lock; /* a leaf, all 0: guards writing the chains */
-static _Atomic(struct weft__registry *) names[N_NAMES];
-
-static _Atomic(struct weft__registry *) *chain_of(weft_atom name)
-{
-    return &names[(name.bits >> 4) % N_NAMES];
-}
-
-struct weft__registry *weft__registry_find(weft_atom name)
-{
-    /* Acquire, with the release in add: its fields are set. */
-    struct weft__registry *registry = atomic_load_explicit(chain_of(name), memory_order_acquire);
-
-    while (registry != NULL && registry->name.bits != name.bits)
-        registry = atomic_load_explicit(&registry->next, memory_order_acquire);
-    return registry;
-}
+_Atomic(struct weft__registry *) weft__registries[WEFT__REGISTRY_CHAINS];
 
 static void add(struct weft__registry *registry)
 {
-    _Atomic(struct weft__registry *) *chain = chain_of(registry->name);
+    _Atomic(struct weft__registry *) *chain = weft__registry_chain(registry->name);
 
     weft__spin_acquire(&lock);
     atomic_store_explicit(&registry->next, atomic_load_explicit(chain, memory_order_relaxed), memory_order_relaxed);
@@ -49,7 +33,7 @@ static void add(struct weft__registry *registry)
 
 static void take_out(struct weft__registry *registry)
 {
-    _Atomic(struct weft__registry *) *at = chain_of(registry->name);
+    _Atomic(struct weft__registry *) *at = weft__registry_chain(registry->name);
 
     weft__spin_acquire(&lock);
     while (atomic_load_explicit(at, memory_order_relaxed) != registry)
@@ -72,18 +56,11 @@ _Noreturn void weft__registry_not_unique(const char *call, weft_atom name)
                       weft_inspect(name));
 }
 
-struct weft__registry *weft__registry_enter(const char *call, weft_atom name, struct weft__epoch **epoch)
+void weft__registry_no_section(const char *call, weft_atom name, struct weft__epoch *epoch)
 {
-    struct weft__registry *registry;
-
-    *epoch = weft__registry_epoch();
-    if (__builtin_expect(*epoch == NULL, 0))
+    if (epoch == NULL)
         weft__proc_system_limit(call, "no memory");
-    weft__epoch_begin(*epoch);
-    registry = weft__registry_find(name);
-    if (__builtin_expect(registry != NULL, 1))
-        return registry;
-    weft__epoch_end(*epoch);
+    weft__epoch_end(epoch);
     weft__registry_unknown(call, name);
 }
 
