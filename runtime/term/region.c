@@ -319,7 +319,7 @@ void weft__scope_enter(weft_scope *scope, struct weft__region *region)
     region->scope = scope;
 }
 
-static void scope_give_back(weft_scope *scope, struct weft__region *region)
+static __attribute__((noinline)) void scope_give_back(weft_scope *scope, struct weft__region *region)
 {
 #ifdef WEFT_DEBUG
     if (weft__stale_memory_each)
@@ -347,6 +347,14 @@ void weft__scope_leave(weft_scope *scope)
     struct weft__region *region = scope->region;
 
     region->scope = scope->outer;
+#if !defined(WEFT__POISON) && !defined(WEFT_DEBUG)
+    /* Most scopes: a part of a chunk, with nothing counted in it. */
+    if (__builtin_expect(region->limit == scope->limit && region->blocks == scope->blocks &&
+                             region->counted == scope->counted, 1)) {
+        region->at = scope->at;
+        return;
+    }
+#endif
     if (region->at != scope->at || region->blocks != scope->blocks)
         scope_give_back(scope, region);
 }
