@@ -37,7 +37,11 @@
  * than to run. Nothing tells beforehand, so a thief looks at its watch: what it
  * took, some fibers, kept it busy for how long, all they started included? Less
  * than WEFT__LOOT_NS for each, and it naps before the next raid, twice as long
- * each time, and takes fewer. One raid that pays, and it is as quick as ever.
+ * each time, and takes fewer. Fibers that run for a moment each time talk to others:
+ * to those they came with, then they stay; or to those they were torn from, as the
+ * clients of one server are, and then each run has waited for lines of the other
+ * worker's, and so has the other. So they must stay longer to have been worth it,
+ * WEFT__TALK_LOOT_NS. One raid that pays, and it is as quick as ever.
  * A napping worker is neither asleep nor searching: pushes do not wake it, and
  * it misses nothing, since it goes through all of the above once it is awake.
  * Work that those who are awake may not come to (a late run's queue, what a
@@ -68,6 +72,8 @@
 #define WEFT__SEARCH_PAUSES 200 /* between two passes: some 5 us */
 
 #define WEFT__LOOT_NS 1000      /* a fiber must bring as much work to be worth it */
+#define WEFT__TALK_NS 500       /* whose runs are shorter than this on average, talks, and must */
+#define WEFT__TALK_LOOT_NS 20000 /* bring as much: 64 clients of a server stay for 1,000 to 10,000 */
 #define WEFT__LOOT_ENOUGH 8     /* fibers to judge by: short ones come between long ones */
 #define WEFT__LOOT_MIN 2        /* in a raid that is not likely to pay */
 #define WEFT__NAP_NS (50 * WEFT__NS_PER_US)
@@ -118,10 +124,17 @@ static bool somewhere_is_work(struct weft__worker *worker)
            atomic_load_explicit(&sched->stopping, memory_order_relaxed);
 }
 
+static inline uint64_t n_runs(const struct weft__worker *worker)
+{
+    return atomic_load_explicit(&worker->counts.runs, memory_order_relaxed); /* relaxed: its own */
+}
+
 static void count_steal(struct weft__worker *worker, enum weft__distance distance, uint32_t n)
 {
-    if (worker->loot.n == 0)
+    if (worker->loot.n == 0) {
         worker->loot.began_ns = weft__clock_ns();
+        worker->loot.began_runs = n_runs(worker);
+    }
     worker->loot.n += n;
     atomic_fetch_add_explicit(&worker->counts.steals[distance], 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&worker->counts.stolen[distance], n, memory_order_relaxed);
@@ -382,22 +395,27 @@ static void sleep_long(struct weft__worker *worker)
 /* -- raids that do not pay -------------------------------------------------------------------- */
 
 /* Has nothing left of what it took: was it worth it? */
-static void weigh_loot(struct weft__loot *loot)
+static void weigh_loot(struct weft__worker *worker)
 {
+    struct weft__loot *loot = &worker->loot;
     int64_t each_ns;
+    bool talks;
 
     if (loot->n == 0)
         return;
     loot->busy_ns += weft__clock_ns() - loot->began_ns;
+    loot->n_runs += n_runs(worker) - loot->began_runs;
     loot->n_before += loot->n;
     loot->n = 0;
     loot->n_vain = 0;
     if (loot->n_before < WEFT__LOOT_ENOUGH)
         return;
     each_ns = loot->busy_ns / loot->n_before;
+    talks = loot->busy_ns < (int64_t)loot->n_runs * WEFT__TALK_NS;
     loot->busy_ns = 0;
+    loot->n_runs = 0;
     loot->n_before = 0;
-    if (each_ns >= WEFT__LOOT_NS) {
+    if (each_ns >= (talks ? WEFT__TALK_LOOT_NS : WEFT__LOOT_NS)) {
         loot->nap_ns = 0;
         loot->max = UINT32_MAX;
         return;
@@ -442,7 +460,7 @@ struct weft__fiber *weft__idle_wait(struct weft__worker *worker)
     struct weft__sched *sched = worker->sched;
     struct weft__fiber *fiber;
 
-    weigh_loot(&worker->loot);
+    weigh_loot(worker);
     if (worker->loot.nap_ns > 0 && !worker->is_searching)
         nap(worker);
     weft__worker_turn_timers(worker);

@@ -62,8 +62,10 @@ struct weft__loot {
     uint32_t n;        /* fibers taken since it last had nothing to do */
     uint32_t max;      /* take no more at once */
     int64_t began_ns;  /* when the first of them was taken */
+    uint64_t began_runs; /* and counts.runs then */
     uint32_t n_before; /* fibers of raids before, too few to judge by */
     int64_t busy_ns;   /* and how long they kept it busy */
+    uint64_t n_runs;   /* in so many runs */
     int64_t nap_ns;    /* before the next raid; 0: at once */
     uint32_t n_vain;   /* naps in a row after which there was nothing */
 };
