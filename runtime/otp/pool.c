@@ -14,8 +14,11 @@
  * Time-outs are the client's. It says so by {:cancel, ref}: it is taken out of the queue,
  * or what it was given meanwhile, which it will never see, is taken back.
  *
- * Openers. Each opens one resource and hands it over; how many there are is known by a list
- * of their pids, so that one that crashes is missed.
+ * Openers (pool_process.c). Each opens one resource and hands it over; their pids are known,
+ * so that one that crashes is missed.
+ *
+ * Whoever gives back names itself and the resource: the lease is found by both. Whatever is
+ * found here is found in one step, however many resources there are.
  *
  * Invariant: n_open = the resources in both lists; n_open + openers is at most capacity
  *            and overflow together.
@@ -38,6 +41,7 @@ struct resource {
     struct resource *next, *prev; /* in the list of idle or of leased ones */
     weft_term term;               /* kept */
     struct client *client;        /* or NULL: it is idle */
+    struct resource *same;        /* of the same process, in a chain: where open gives one twice */
     int64_t good_at_ms;           /* when it was opened, or last given back */
     bool is_suspect;              /* a client left it as it was, and none has checked it since */
 };
@@ -50,11 +54,7 @@ struct client {
     weft_pid pid;
     weft_ref monitor;
     struct resource *resource;    /* or NULL: it waits */
-};
-
-struct opener {
-    struct opener *next;
-    weft_pid pid;
+    struct client *same;          /* with the same lease_key, in a chain */
 };
 
 struct pool {
@@ -66,7 +66,9 @@ struct pool {
     struct resource *leased;
     struct client *first_waiter, *last_waiter;
     struct weft__pid_map clients; /* by ref, and by monitor */
-    struct opener *openers;
+    struct weft__pid_map leases;  /* clients with a resource, by lease_key; chains */
+    struct weft__pid_map workers; /* resources that are processes, by pid; chains */
+    struct weft__pid_map openers; /* their pids */
     int64_t n_idle, n_leased, n_waiting, n_opening;
     int64_t retry_ms, n_failures;
     bool is_retrying;      /* a timer is set; nothing is opened until then */
@@ -74,94 +76,17 @@ struct pool {
 
 /* -- opening ------------------------------------------------------------------------ */
 
-/* A resource is its opener's until the pool has said that it took it: a pool that
- * ends first leaves it to the opener to close. */
-struct opening {
-    const weft_pool_resource *kind;
-    weft_term resource;
-    bool is_ours;
-};
-
-/* arg: {kind, resource} */
-WEFT__GATE static weft_term close_one(weft_term arg)
-{
-    const weft_pool_resource *kind = WEFT__POOL_KIND(weft_tuple_at(arg, 0));
-    weft_term resource = weft_tuple_at(arg, 1);
-
-    if (kind->close != NULL)
-        kind->close(resource);
-    else if (weft_is_pid(resource))
-        weft_exit_signal(resource, A(shutdown));
-    return A(ok);
-}
-
-/* The opener is ended. A defer may not park, close may. (A gate, so that it counts with
- * the defers of users where the opener is disowned: open may still run then.) */
-WEFT__GATE static void leave_to_closer(void *arg)
-{
-    const struct opening *opening = arg;
-
-    if (opening->is_ours)
-        weft_spawn(close_one, weft_tuple(weft_pointer(opening->kind), opening->resource), .label = "pool closer");
-}
-
-/* false: the pool has ended. */
-static bool await_taken(weft_pid pool)
-{
-    weft_receive_each (message) {
-        if (weft_eq(message, A(taken)))
-            return true;
-        if (weft_match(message, weft_tuple(A(EXIT), pool, weft_any)))
-            return false;
-    }
-    return false;
-}
-
-/* arg: {pool, kind, arg}. Says {:opened, self, resource} or {:failed, self, reason}. */
-WEFT__GATE static weft_term open_one(weft_term arg)
-{
-    struct opening opening = {.kind = WEFT__POOL_KIND(weft_tuple_at(arg, 1)), .resource = weft_none};
-    struct weft__proc *proc = weft__proc_here();
-    weft_pid pool = weft_tuple_at(arg, 0);
-    weft_term given = weft_tuple_at(arg, 2);
-
-    weft_defer(leave_to_closer, &opening);
-    opening.is_ours = opening.kind->open(weft_eq(given, A(none)) ? weft_none : given, pool, &opening.resource);
-    weft__proc_returned(proc);
-    weft_trap_exit(true); /* to hear first what the pool said before it ended */
-    weft_send(pool, weft_tuple(opening.is_ours ? A(opened) : A(failed), weft_self(),
-                               weft_is_none(opening.resource) ? A(none) : opening.resource));
-    if (opening.is_ours && await_taken(pool))
-        opening.is_ours = false;
-    weft_undefer(leave_to_closer, &opening);
-    if (opening.is_ours)
-        close_one(weft_tuple(weft_pointer(opening.kind), opening.resource));
-    return A(ok);
-}
-
 static void start_opener(struct pool *pool)
 {
-    struct opener *opener = weft_new(struct opener);
-
-    opener->pid = weft_spawn(open_one, weft_tuple(weft_self(), weft_pointer(pool->kind), pool->arg), .link = true,
-                             .label = "pool opener");
-    opener->next = pool->openers;
-    pool->openers = opener;
+    weft__pid_map_put(&pool->openers, weft__pool_spawn_opener(pool->kind, pool->arg), pool);
     pool->n_opening++;
 }
 
 /* false: it is none, or not any more. */
 static bool forget_opener(struct pool *pool, weft_pid pid)
 {
-    struct opener **at = &pool->openers, *opener;
-
-    while (*at != NULL && !weft_eq((*at)->pid, pid))
-        at = &(*at)->next;
-    opener = *at;
-    if (opener == NULL)
+    if (weft__pid_map_take(&pool->openers, pid) == NULL)
         return false;
-    *at = opener->next;
-    weft_free(opener);
     pool->n_opening--;
     return true;
 }
@@ -193,6 +118,27 @@ static void open_failed(struct pool *pool, weft_term reason)
     }
 }
 
+/* -- resources that are processes ------------------------------------------------------- */
+
+static void note_worker(struct pool *pool, struct resource *resource)
+{
+    resource->same = weft__pid_map_take(&pool->workers, resource->term);
+    weft__pid_map_put(&pool->workers, resource->term, resource);
+}
+
+/* true: it was the last one of that process. */
+static bool forget_worker(struct pool *pool, struct resource *resource)
+{
+    struct resource *first = weft__pid_map_take(&pool->workers, resource->term), **at = &first;
+
+    while (*at != resource)
+        at = &(*at)->same;
+    *at = resource->same;
+    if (first != NULL)
+        weft__pid_map_put(&pool->workers, first->term, first);
+    return first == NULL;
+}
+
 /* -- closing ------------------------------------------------------------------------- */
 
 /* One that is in no list. */
@@ -200,10 +146,10 @@ static void close_resource(struct pool *pool, struct resource *resource)
 {
     weft_term term = resource->term;
 
-    if (weft_is_pid(term))
+    if (weft_is_pid(term) && forget_worker(pool, resource))
         weft_unlink_flush(term);
     if (pool->kind->close != NULL)
-        weft_spawn(close_one, weft_tuple(weft_pointer(pool->kind), term), .label = "pool closer");
+        weft__pool_spawn_closer(pool->kind, term);
     else if (weft_is_pid(term))
         weft_exit_signal(term, A(shutdown));
     weft_drop(term);
@@ -280,12 +226,34 @@ static void client_free(struct pool *pool, struct client *client)
     weft_free(client);
 }
 
+/* By what a lease is found: who has what, as one word. */
+static weft_term lease_key(weft_pid pid, weft_term term)
+{
+    return weft_int((int64_t)((weft_hash(term) ^ pid.bits * 0x9E3779B97F4A7C15U) >> 8));
+}
+
 static void lease(struct pool *pool, struct resource *resource, struct client *client)
 {
+    weft_term key = lease_key(client->pid, resource->term);
+
     resource->client = client;
     client->resource = resource;
+    client->same = weft__pid_map_take(&pool->leases, key);
+    weft__pid_map_put(&pool->leases, key, client);
     put_in(&pool->leased, resource);
     pool->n_leased++;
+}
+
+static void forget_lease(struct pool *pool, const struct client *client)
+{
+    weft_term key = lease_key(client->pid, client->resource->term);
+    struct client *first = weft__pid_map_take(&pool->leases, key), **at = &first;
+
+    while (*at != client)
+        at = &(*at)->same;
+    *at = client->same;
+    if (first != NULL)
+        weft__pid_map_put(&pool->leases, key, first);
 }
 
 /* The resource is in no list afterwards, the client is gone. */
@@ -293,6 +261,7 @@ static struct resource *end_lease(struct pool *pool, struct client *client)
 {
     struct resource *resource = client->resource;
 
+    forget_lease(pool, client);
     take_out(&pool->leased, resource);
     pool->n_leased--;
     resource->client = NULL;
@@ -363,10 +332,11 @@ static void set_good(const struct pool *pool, struct resource *resource)
 
 static struct client *holder_of(struct pool *pool, weft_pid pid, weft_term term)
 {
-    for (struct resource *resource = pool->leased; resource != NULL; resource = resource->next)
-        if (weft_eq(resource->client->pid, pid) && weft_eq(resource->term, term))
-            return resource->client;
-    return NULL;
+    struct client *client = weft__pid_map_get(&pool->leases, lease_key(pid, term));
+
+    while (client != NULL && !(weft_eq(client->pid, pid) && weft_eq(client->resource->term, term)))
+        client = client->same;
+    return client;
 }
 
 /* It was left in the middle of something. */
@@ -435,32 +405,33 @@ static void client_ended(struct pool *pool, weft_ref monitor)
     client_free(pool, client);
 }
 
-static struct resource *process_in(struct resource *list, weft_pid pid)
+/* It is a process, and ended. */
+static void worker_ended(struct pool *pool, struct resource *resource)
 {
-    while (list != NULL && !weft_eq(list->term, pid))
-        list = list->next;
-    return list;
+    if (resource->client != NULL) {
+        weft_demonitor(resource->client->monitor, true);
+        end_lease(pool, resource->client);
+    } else {
+        take_out(&pool->idle, resource);
+        pool->n_idle--;
+    }
+    weft_free(resource); /* a pid takes no memory */
 }
 
 /* A resource that is a process, or an opener. */
 static void linked_ended(struct pool *pool, weft_pid pid, weft_term reason)
 {
-    struct resource *resource;
+    struct resource *resource, *next;
 
     if (forget_opener(pool, pid)) {
         open_failed(pool, reason); /* it never said what came of it */
         return;
     }
-    if ((resource = process_in(pool->idle, pid)) != NULL) {
-        take_out(&pool->idle, resource);
-        pool->n_idle--;
-    } else if ((resource = process_in(pool->leased, pid)) != NULL) {
-        weft_demonitor(resource->client->monitor, true);
-        end_lease(pool, resource->client);
-    } else {
-        return;
+    next = weft__pid_map_take(&pool->workers, pid);
+    while ((resource = next) != NULL) {
+        next = resource->same;
+        worker_ended(pool, resource);
     }
-    weft_free(resource); /* a pid takes no memory */
     open_missing(pool);
 }
 
@@ -473,8 +444,10 @@ static void opened(struct pool *pool, weft_pid opener, weft_term term)
     set_good(pool, resource);
     pool->n_failures = 0;
     pool->retry_ms = pool->first_retry_ms;
-    if (weft_is_pid(term))
+    if (weft_is_pid(term)) {
+        note_worker(pool, resource);
         weft_link(term);
+    }
     weft_send(opener, A(taken));
     give_out(pool, resource);
 }

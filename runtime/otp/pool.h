@@ -16,4 +16,12 @@
 
 #define WEFT__POOL_KIND(term) ((const weft_pool_resource *)weft_to_pointer(term))
 
+/* A process linked to the caller, the pool, that opens a resource with arg (:none for
+ * none) and sends {:opened, self, resource}, which the pool answers with :taken, or
+ * {:failed, self, reason}. */
+weft_pid weft__pool_spawn_opener(const weft_pool_resource *kind, weft_term arg);
+
+/* A process that closes it by its kind's close, which there is. */
+void weft__pool_spawn_closer(const weft_pool_resource *kind, weft_term resource);
+
 #endif

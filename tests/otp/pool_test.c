@@ -1,4 +1,6 @@
 /* pool_test.c - who has a resource, who waits, and what comes back however it was left. */
+#include <time.h>
+
 #include "proc/process_test.h"
 
 #include "weft/gen_server.h"
@@ -474,6 +476,109 @@ PROCESS_TEST(an_opener_that_crashes_is_missed)
     start(&crashing, .capacity = 1, .retry_ms = 1);
     check_term(weft_tuple_at(weft_pool_checkout(A(pool), BOUND_MS), 1), weft_int(0));
     check_int(n_refused, 3);
+}
+
+/* -- many ------------------------------------------------------------------------------- */
+
+static int64_t cpu_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* What it costs to give n of N resources back, those first that were taken first, of
+ * the process's time: it runs one worker, and its watchdog. */
+static int64_t cost_of_checkins(weft_term *taken, int n)
+{
+    int64_t begin = cpu_ns();
+
+    for (int i = 0; i < n; i++)
+        weft_pool_checkin(A(pool), taken[i]);
+    return cpu_ns() - begin;
+}
+
+static weft_term gives_back_many_and_few(weft_term arg)
+{
+    enum { MANY = 8000, FEW = 500 };
+    static weft_term taken[MANY];
+    int64_t first, last;
+
+    start(&number, .capacity = MANY);
+    await_counts(MANY, 0, 0);
+    for (int i = 0; i < MANY; i++)
+        taken[i] = weft_pool_checkout(A(pool), BOUND_MS);
+    first = cost_of_checkins(taken, FEW); /* all but all are leased */
+    cost_of_checkins(taken + FEW, MANY - 2 * FEW);
+    last = cost_of_checkins(taken + MANY - FEW, FEW);
+    check_lt(first, 8 * last);
+    await_counts(MANY, 0, 0);
+    return arg;
+}
+
+TEST(a_checkin_costs_the_same_however_many_are_leased)
+{
+    run_in_runtime(gives_back_many_and_few, .workers = 1);
+}
+
+static weft_term ends_many_workers(weft_term arg)
+{
+    enum { MANY = 1000 };
+    static weft_term taken[MANY];
+
+    start(&worker, .capacity = MANY);
+    await_counts(MANY, 0, 0);
+    for (int i = 0; i < MANY; i++)
+        taken[i] = weft_pool_checkout(A(pool), BOUND_MS);
+    for (int i = 0; i < MANY; i += 2)
+        weft_pool_checkin(A(pool), taken[i]);
+    for (int i = 0; i < MANY; i += 3)
+        weft_kill(taken[i]);
+    for (int i = 0; i < MANY; i += 3)
+        await_end(taken[i]);
+    await_count(&n_opened, MANY + (MANY + 2) / 3);
+    await_counts(MANY / 2 + MANY / 6 + 1, MANY / 2 - MANY / 6 - 1, 0);
+    return arg;
+}
+
+TEST(of_many_workers_each_that_ends_is_missed)
+{
+    run_in_runtime(ends_many_workers, .workers = test_workers());
+}
+
+static weft_pid the_same;
+
+static bool same_open(weft_term arg, weft_pid pool, weft_term *resource)
+{
+    (void)arg, (void)pool;
+    atomic_fetch_add(&n_opened, 1);
+    *resource = the_same;
+    return true;
+}
+
+static const weft_pool_resource same = {.open = same_open};
+
+PROCESS_TEST(a_worker_that_was_opened_twice_is_given_back_twice_and_goes_as_one)
+{
+    weft_pid first = puppet_start();
+    weft_term resource;
+
+    the_same = first;
+    start(&same, .capacity = 2);
+    await_counts(2, 0, 0);
+    for (int i = 0; i < 2; i++) {
+        check_term(weft_pool_checkout(A(pool), BOUND_MS), first);
+        check_term(weft_pool_checkout(A(pool), BOUND_MS), first);
+        weft_pool_checkin(A(pool), first);
+        weft_pool_checkin(A(pool), first);
+    }
+    resource = weft_pool_checkout(A(pool), BOUND_MS);
+    the_same = puppet_start();
+    weft_kill(resource);
+    await_count(&n_opened, 4);
+    await_counts(2, 0, 0);
+    check_term(weft_pool_checkout(A(pool), BOUND_MS), the_same);
 }
 
 /* -- mistakes ---------------------------------------------------------------------------------------------- */
