@@ -32,15 +32,6 @@
  * the clock that never go back: so those of one moment fire in the order set.
  * Timers for a moment (.abs) may have the same one though different processes
  * set them: they are in a wheel chosen by destination.
- *
- * The references of a process count up, so timers set one after another have
- * neighbouring ones: a table holds them by groups of six, a cache line, which
- * keeps it small when the timers themselves, which fire in any order, fit no
- * cache. Who sets many in a row finds the group where the last one was, and a
- * timer knows its own: only cancel and read look for one. A table is a list
- * while it is short; then it is hashed, and grows by a bucket at a time (linear
- * hashing, Litwin 1980): many timers of one process never stop the others for
- * a rehash.
  */
 #include "services/timer.h"
 
@@ -56,55 +47,17 @@
 #include "proc/runtime.h"
 #include "sched/sched.h"
 #include "services/holding.h"
+#include "services/timer_table.h"
 #include "weft/timer.h"
 
-#include <stdlib.h>
-
 #define N_SHARDS 256u
-#define GROUP 6u           /* references in a row: a group is a cache line */
-#define LIST_MAX 8u        /* groups in a table that is a list */
-#define FIRST_BUCKETS 64u
-#define N_SEGMENTS 32
-#define KEEP_BUCKETS 1024u /* an empty table that is larger is given back */
-#define BATCH 64           /* timers taken under one lock when a process ends */
 #define LATE_NS 250000     /* who sets timers fires those that are this late */
 #define FIRE_MAX 256
 
-#define TAKEN 0x80 /* block.flags; no message has it once it is sent */
-
-/* Behind the message's terms. */
-struct tail {
-    struct weft__timer timer;      /* first, for fire */
-    struct weft__message *message; /* this memory begins there */
-    struct group *group;           /* where it is in the table, until it is taken */
-};
-
-/* The timers of references in a row: at least one is there. */
-struct group {
-    struct group *next;            /* in its bucket */
-    uint64_t key;                  /* of all of them */
-    struct weft__message *timers[GROUP];
-};
-
-_Static_assert(sizeof(struct group) <= 64, "fire touches one line of a group");
-
-/* Segment 0 has the first 64 buckets, segment k the 64 << (k - 1) after those
- * of all before: what was there stays where it is. */
-struct buckets {
-    uint32_t n;
-    struct group **segments[N_SEGMENTS];
-};
-
 /* What a slot has whose process set timers; made by that process. */
 struct table {
-    struct weft__worker *worker;   /* in whose wheel the pending ones are; by the process */
-    /* Under the shard's lock. */
-    uint32_t n_timers;
-    uint32_t n_groups;
-    uint64_t highest;              /* key that was ever there, or 0 */
-    struct group *newest;          /* where the next reference probably belongs, or NULL */
-    struct group *list;            /* while buckets is NULL */
-    struct buckets *buckets;
+    struct weft__worker *worker;     /* in whose wheel the pending ones are; by the process */
+    struct weft__timer_table timers; /* under the shard's lock */
 };
 
 struct shard {
@@ -137,205 +90,11 @@ static uint32_t slot_of(uint64_t ref)
     return weft__ref_slot(weft__term(ref));
 }
 
-static struct tail *tail_of(struct weft__message *message)
+/* Out of its table, under the lock. */
+static void take_locked(struct shard *shard, struct table *table, struct weft__message *message)
 {
-    return (struct tail *)(void *)((char *)message + message->block.size - sizeof(struct tail));
-}
-
-/* -- a table: under its shard's lock ----------------------------------------------- */
-
-static uint64_t key_of(uint64_t ref)
-{
-    return weft__ref_counter(weft__term(ref)) / GROUP;
-}
-
-static unsigned index_of(uint64_t ref)
-{
-    return (unsigned)(weft__ref_counter(weft__term(ref)) % GROUP);
-}
-
-/* Eight keys in a row go to eight buckets in a row: one cache line. */
-static uint64_t hash_of(uint64_t key)
-{
-    return (key >> 3) * UINT64_C(0x9E3779B97F4A7C15) >> 32 << 3 | (key & 7);
-}
-
-static struct group **bucket_at(struct buckets *buckets, uint64_t index)
-{
-    unsigned segment;
-
-    if (index < FIRST_BUCKETS)
-        return &buckets->segments[0][index];
-    segment = 64u - (unsigned)__builtin_clzll(index / FIRST_BUCKETS);
-    return &buckets->segments[segment][index - ((uint64_t)FIRST_BUCKETS << (segment - 1))];
-}
-
-/* The largest power of two that is not above n. */
-static uint64_t level_of(uint64_t n)
-{
-    return UINT64_C(1) << (63 - __builtin_clzll(n));
-}
-
-/* The head of the list in which a group is, if it is. */
-static struct group **list_of(struct table *table, uint64_t key)
-{
-    struct buckets *buckets = table->buckets;
-    uint64_t level, index;
-
-    if (buckets == NULL)
-        return &table->list;
-    level = level_of(buckets->n);
-    index = hash_of(key) & (2 * level - 1);
-    return bucket_at(buckets, index < buckets->n ? index : index - level);
-}
-
-static void list_push(struct group **list, struct group *group)
-{
-    group->next = *list;
-    *list = group;
-}
-
-/* One bucket more: the next one in turn is split in two. Without memory for it
- * the lists get longer. */
-static void buckets_grow(struct buckets *buckets)
-{
-    uint64_t n = buckets->n, level = level_of(n);
-    struct group **low, **high, *group;
-
-    if (n == level) { /* the first one of a segment */
-        unsigned segment = 64u - (unsigned)__builtin_clzll(n / FIRST_BUCKETS);
-
-        if (segment >= N_SEGMENTS)
-            return;
-        buckets->segments[segment] = calloc(level, sizeof(struct group *));
-        if (buckets->segments[segment] == NULL)
-            return;
-    }
-    buckets->n++;
-    low = bucket_at(buckets, n - level);
-    high = bucket_at(buckets, n);
-    __builtin_prefetch(*bucket_at(buckets, buckets->n - level_of(buckets->n))); /* split next */
-    group = *low;
-    for (*low = NULL; group != NULL;) {
-        struct group *next = group->next;
-
-        list_push(hash_of(group->key) & level ? high : low, group);
-        group = next;
-    }
-}
-
-static void buckets_free(struct buckets *buckets)
-{
-    for (int i = 0; buckets != NULL && i < N_SEGMENTS; i++)
-        free(buckets->segments[i]);
-    free(buckets);
-}
-
-/* From a list to buckets; without memory it stays a list. */
-static void table_hash(struct table *table)
-{
-    struct buckets *buckets = calloc(1, sizeof *buckets);
-    struct group *group = table->list;
-
-    if (buckets == NULL)
-        return;
-    buckets->n = FIRST_BUCKETS;
-    buckets->segments[0] = calloc(FIRST_BUCKETS, sizeof(struct group *));
-    if (buckets->segments[0] == NULL) {
-        free(buckets);
-        return;
-    }
-    table->list = NULL;
-    table->buckets = buckets;
-    while (group != NULL) {
-        struct group *next = group->next;
-
-        list_push(list_of(table, group->key), group);
-        group = next;
-    }
-}
-
-/* What points to the group of a reference, or to the NULL where it would be. */
-static struct group **table_find(struct table *table, uint64_t ref)
-{
-    uint64_t key = key_of(ref);
-    struct group **at = list_of(table, key);
-
-    while (*at != NULL && (*at)->key != key)
-        at = &(*at)->next;
-    return at;
-}
-
-static struct group *group_add(struct table *table, uint64_t ref)
-{
-    struct group *group = weft__memory_alloc(sizeof *group);
-
-    if (group == NULL)
-        return NULL;
-    *group = (struct group){.key = key_of(ref)};
-    if (table->highest < group->key)
-        table->highest = group->key;
-    if (table->buckets == NULL && table->n_groups >= LIST_MAX)
-        table_hash(table);
-    else if (table->buckets != NULL && table->n_groups >= table->buckets->n)
-        buckets_grow(table->buckets);
-    table->n_groups++;
-    list_push(list_of(table, group->key), group);
-    return group;
-}
-
-/* false: no memory. */
-static bool table_add(struct shard *shard, struct table *table, struct weft__message *message)
-{
-    struct group *group = table->newest;
-
-    /* References count up: a key above all others is not there. */
-    if (group == NULL || group->key != key_of(message->ref))
-        group = key_of(message->ref) > table->highest ? NULL : *table_find(table, message->ref);
-    if (group == NULL)
-        group = group_add(table, message->ref);
-    if (group == NULL)
-        return false;
-    group->timers[index_of(message->ref)] = message;
-    tail_of(message)->group = group;
-    table->newest = group;
-    table->n_timers++;
-    shard->n_timers++;
-    return true;
-}
-
-static bool group_is_empty(const struct group *group)
-{
-    for (unsigned i = 0; i < GROUP; i++)
-        if (group->timers[i] != NULL)
-            return false;
-    return true;
-}
-
-static void group_remove(struct table *table, struct group *group)
-{
-    struct group **at = list_of(table, group->key);
-
-    while (*at != group)
-        at = &(*at)->next;
-    *at = group->next;
-    if (table->newest == group)
-        table->newest = NULL;
-    table->n_groups--;
-    weft__memory_free(group, sizeof *group);
-}
-
-/* Take a timer out; its group goes with its last one. */
-static void table_take(struct shard *shard, struct table *table, struct weft__message *message)
-{
-    struct group *group = tail_of(message)->group;
-
-    group->timers[index_of(message->ref)] = NULL;
-    message->block.flags |= TAKEN;
-    table->n_timers--;
+    weft__timer_table_take(&table->timers, message);
     shard->n_timers--;
-    if (group_is_empty(group))
-        group_remove(table, group);
 }
 
 /* The table of a slot, by anyone. */
@@ -375,16 +134,16 @@ static bool deliver(struct weft__message *message, weft_pid pid)
 
 static void timer_fire(struct weft__timer *fired)
 {
-    struct weft__message *message = ((struct tail *)(void *)fired)->message, *dropped = NULL;
+    struct weft__message *message = ((struct weft__timer_tail *)(void *)fired)->message, *dropped = NULL;
     uint32_t slot = slot_of(message->ref);
     struct shard *shard = shard_of(slot);
     weft_pid pid = destination(message);
 
     weft__spin_acquire(&shard->lock);
-    if (!(message->block.flags & TAKEN)) {
+    if (!(message->block.flags & WEFT__TIMER_TAKEN)) {
         struct table *table = table_at(slot);
 
-        table_take(shard, table, message);
+        take_locked(shard, table, message);
         if (!deliver(message, pid))
             dropped = message;
     }
@@ -396,7 +155,7 @@ static void timer_fire(struct weft__timer *fired)
 /* The message's fields, and the line of its group. */
 static void timer_warm(const struct weft__timer *timer)
 {
-    const struct tail *tail = (const struct tail *)(const void *)timer;
+    const struct weft__timer_tail *tail = (const struct weft__timer_tail *)(const void *)timer;
 
     __builtin_prefetch(tail->message, 1);
     __builtin_prefetch(tail->group, 1);
@@ -407,7 +166,7 @@ static const struct weft__timer_kind timer_kind = {.fire = timer_fire, .warm = t
 /* One that the caller has taken out of its table. */
 static void timer_end(struct weft__message *message)
 {
-    weft__wheel_cancel(&tail_of(message)->timer, 0); /* a fire under way is over then */
+    weft__wheel_cancel(&weft__timer_tail(message)->timer, 0); /* a fire under way is over then */
     weft__message_free(message);
 }
 
@@ -437,49 +196,25 @@ static struct table *table_make(struct weft__proc *proc)
 
 static void table_free(struct table *table)
 {
-    buckets_free(table->buckets);
+    weft__timer_table_destroy(&table->timers);
     weft__memory_free(table, sizeof *table);
-}
-
-/* Take at most BATCH timers for dest (weft_none: for anyone) out of one list. */
-static int take_batch(struct shard *shard, struct table *table, weft_term dest, struct group **at,
-                      struct weft__message *taken[BATCH])
-{
-    int n = 0;
-
-    while (*at != NULL && n <= BATCH - (int)GROUP) {
-        struct group *group = *at, *next = group->next;
-
-        /* The group goes with its last one, and is not looked at then. */
-        for (unsigned i = 0; i < GROUP && *at == group; i++) {
-            struct weft__message *message = group->timers[i];
-
-            if (message == NULL || (!weft_is_none(dest) && message->to != dest.bits))
-                continue;
-            table_take(shard, table, message);
-            taken[n++] = message;
-        }
-        if (*at != next)
-            at = &group->next; /* it is still there */
-    }
-    return n;
 }
 
 /* End all timers of a table that are for dest. No more are set. */
 static void end_all(struct shard *shard, struct table *table, weft_term dest)
 {
-    uint64_t n_lists = table->buckets != NULL ? table->buckets->n : 1;
-    struct weft__message *taken[BATCH];
+    uint64_t n_lists = weft__timer_table_n_lists(&table->timers);
+    struct weft__message *taken[WEFT__TIMER_BATCH];
 
     for (uint64_t i = 0; i < n_lists;) {
         int n = 0;
 
         weft__spin_acquire(&shard->lock);
-        if (table->n_timers == 0)
+        if (table->timers.n_timers == 0)
             i = n_lists;
         else
-            n = take_batch(shard, table, dest,
-                           table->buckets != NULL ? bucket_at(table->buckets, i) : &table->list, taken);
+            n = weft__timer_table_take_some(&table->timers, i, dest, taken);
+        shard->n_timers -= (uint64_t)n;
         weft__spin_release(&shard->lock);
         for (int k = 0; k < n; k++)
             timer_end(taken[k]);
@@ -498,7 +233,7 @@ static void process_ended(struct weft__proc *proc, void *holding)
 
     end_all(shard, table, proc->pid);
     weft__spin_acquire(&shard->lock);
-    is_empty = table->n_timers == 0;
+    is_empty = table->timers.n_timers == 0;
     if (is_empty) /* release, with the stop's look at the cell */
         atomic_store_explicit(weft__holding_find(&tables, slot), NULL, memory_order_release);
     weft__spin_release(&shard->lock);
@@ -542,7 +277,8 @@ static struct weft__message *timer_new(const char *call, weft_term dest, weft_te
 
     if (size == WEFT__COPY_REFUSED || name_size == WEFT__COPY_REFUSED)
         weft__copy_fail(call, &refusal);
-    block = weft__block_new(sizeof *message - sizeof *block + head + size + name_size + sizeof(struct tail));
+    block = weft__block_new(sizeof *message - sizeof *block + head + size + name_size +
+                            sizeof(struct weft__timer_tail));
     if (block == NULL)
         weft__proc_system_limit(call, "no memory");
     block->kind = WEFT__MESSAGE;
@@ -558,8 +294,8 @@ static struct weft__message *timer_new(const char *call, weft_term dest, weft_te
         tuple[3] = message->root.bits;
         message->root = weft__boxed(tuple);
     }
-    weft__timer_init(&tail_of(message)->timer, &timer_kind);
-    tail_of(message)->message = message;
+    weft__timer_init(&weft__timer_tail(message)->timer, &timer_kind);
+    weft__timer_tail(message)->message = message;
     return message;
 }
 
@@ -581,7 +317,7 @@ static void timer_start(struct weft__worker *worker, struct weft__timer *timer, 
 static weft_ref set(const char *call, weft_term dest, weft_term term, int64_t ms, bool is_abs, bool is_wrapped)
 {
     struct weft__proc *proc = weft__proc_need(call);
-    struct buckets *emptied = NULL;
+    struct weft__timer_buckets *emptied = NULL;
     struct weft__message *message;
     struct table *table;
     struct shard *shard;
@@ -604,21 +340,22 @@ static weft_ref set(const char *call, weft_term dest, weft_term term, int64_t ms
 
     shard = shard_of(slot_of(ref.bits));
     weft__spin_acquire(&shard->lock);
-    has_pending = table->n_timers > 0;
-    if (!has_pending && table->buckets != NULL && table->buckets->n > KEEP_BUCKETS) {
-        emptied = table->buckets;
-        table->buckets = NULL;
-    }
-    is_added = table_add(shard, table, message);
+    has_pending = table->timers.n_timers > 0;
+    if (!has_pending)
+        emptied = weft__timer_table_shrink(&table->timers);
+    is_added = weft__timer_table_add(&table->timers, message);
+    shard->n_timers += is_added;
     weft__spin_release(&shard->lock);
-    buckets_free(emptied);
+    if (emptied != NULL)
+        weft__timer_buckets_free(emptied);
     if (!is_added) {
         weft__message_free(message);
         weft__proc_system_limit(call, "no memory");
     }
     /* Nobody knows the reference yet: only the wheel can end it. */
     weft__slab_warm(weft__here()->slot.cache, message->block.size);
-    timer_start(choose_worker(table, dest, is_abs, has_pending), &tail_of(message)->timer, when_ns, now_ns);
+    timer_start(choose_worker(table, dest, is_abs, has_pending), &weft__timer_tail(message)->timer, when_ns,
+                now_ns);
     return ref;
 }
 
@@ -662,20 +399,17 @@ static int64_t look(uint64_t ref, bool is_cancel)
     uint32_t slot = slot_of(ref);
     struct shard *shard = shard_of(slot);
     struct weft__message *message = NULL;
-    struct group *group = NULL;
     struct table *table;
     int64_t left = -1;
 
     weft__spin_acquire(&shard->lock);
     table = table_at(slot);
     if (table != NULL)
-        group = *table_find(table, ref);
-    if (group != NULL)
-        message = group->timers[index_of(ref)];
+        message = weft__timer_table_find(&table->timers, ref);
     if (message != NULL && is_live(message))
         left = left_ms(message);
     if (message != NULL && is_cancel)
-        table_take(shard, table, message);
+        take_locked(shard, table, message);
     weft__spin_release(&shard->lock);
     if (message != NULL && is_cancel)
         timer_end(message);
