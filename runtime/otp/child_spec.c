@@ -250,6 +250,22 @@ WEFT__GATE static void run_start(void *arg)
     start->started = spec->start != NULL ? spec->start(start->arg) : spec->start_bare();
 }
 
+static bool is_value(weft_term given)
+{
+    struct weft__copy_refusal refusal;
+
+    return weft__copy_size(given, &refusal) != WEFT__COPY_REFUSED;
+}
+
+/* The supervisor keeps a reason and hands it on, which it cannot with weft_none or a
+ * pattern in it: then it is told as text. */
+static weft_started bad_return(weft_term given)
+{
+    weft_term shown = is_value(given) ? given : weft_str(weft_inspect(given));
+
+    return weft_started_error(weft_tuple(A(bad_return_value), shown));
+}
+
 weft_started weft__child_start(const weft_child_spec *spec, weft_term arg)
 {
     struct weft__proc *proc = weft__proc_need("weft_supervisor");
@@ -266,10 +282,13 @@ weft_started weft__child_start(const weft_child_spec *spec, weft_term arg)
         extra->starting = weft_none;
     if (!returned)
         return weft_started_error(reason);
+    reason = start.started.reason;
+    if (!start.started.ok && !weft_is_none(reason) && !is_value(reason))
+        return bad_return(reason);
     if (!start.started.ok)
-        return weft_started_error(weft_is_none(start.started.reason) ? A(unknown) : start.started.reason);
+        return weft_started_error(weft_is_none(reason) ? A(unknown) : reason);
     if (!weft_is_pid(start.started.pid) && !weft_is_none(start.started.pid))
-        return weft_started_error(weft_tuple(A(bad_return_value), start.started.pid));
+        return bad_return(start.started.pid);
     return start.started;
 }
 

@@ -173,6 +173,35 @@ PROCESS_TEST(when_a_child_fails_to_start_those_before_it_are_stopped_in_reverse,
     fails_with(STARTS_UNLINKED, A(not_linked));
 }
 
+/* The reason has weft_none or a pattern in it; or the pid is none. */
+static weft_started starts_with_no_value(weft_term how)
+{
+    switch (weft_to_int(how)) {
+    case 0: return weft_started_error(weft_tuple(A(already_started), weft_none));
+    case 1: return weft_started_error(weft_any);
+    case 2: return weft_started_ok(A(no_pid));
+    default: return weft_started_ok(weft_any);
+    }
+}
+
+PROCESS_TEST(what_a_start_function_gives_that_is_no_value_is_told_in_words, "SUP-12")
+{
+    static const char *const words[] = {"{:bad_return_value, \"{:already_started, weft_none}\"}",
+                                        "{:bad_return_value, \"weft_any\"}", "{:bad_return_value, :no_pid}",
+                                        "{:bad_return_value, \"weft_any\"}"};
+    weft_pid sup;
+
+    set_up();
+    sup = start_n(0, .strategy = WEFT_ONE_FOR_ONE);
+    for (size_t i = 0; i < COUNT(words); i++) {
+        weft_child_spec spec = weft_child(.id = A(bad), .start = starts_with_no_value, .arg = weft_int((int64_t)i));
+
+        check_has(weft_inspect(weft_supervisor_start_child(sup, spec).reason), words[i]);
+        check_has(weft_inspect(weft_supervisor_start_link(&spec, 1, .strategy = WEFT_ONE_FOR_ONE).reason), words[i]);
+    }
+    check(weft_is_alive(sup));
+}
+
 static weft_term starts_badly(weft_term arg)
 {
     (void)arg;
