@@ -172,6 +172,13 @@ bool weft__disowned_describe(weft_pid remains, char *text, size_t size)
 
 /* -- the watchdog ---------------------------------------------------------------------------- */
 
+/* Nobody else has the pid of remains. Release: who looks at all slots, as begin. */
+static void set_state(struct weft__proc *remains, uint64_t state)
+{
+    atomic_store_explicit(&remains->state, weft__pid_serial(remains->pid) << WEFT__SERIAL_SHIFT | state,
+                          memory_order_release);
+}
+
 /* NULL: no memory, or no slot. */
 static struct weft__disowned *make(void)
 {
@@ -187,8 +194,7 @@ static struct weft__disowned *make(void)
     remains->state_of_handler = made;
     remains->flags = WEFT__DOOMED;
     remains->reason = WEFT_ATOM("killed");
-    /* Nobody has its pid yet. */
-    atomic_fetch_or_explicit(&remains->state, WEFT__KILLED, memory_order_relaxed);
+    set_state(remains, WEFT__ENDING | WEFT__DISOWNED); /* nobody lives there yet */
     return made;
 }
 
@@ -319,6 +325,7 @@ static void part(struct weft__proc *proc, struct weft__proc *remains)
     remains->parent = proc->pid;
     remains->fiber.priority = proc->fiber.priority;
     remains->fiber.home = proc->fiber.home;
+    set_state(remains, WEFT__ACTIVE | WEFT__KILLED);
 }
 
 void weft__disown_take(struct weft__here *here, const struct weft__autopsy *autopsy)
