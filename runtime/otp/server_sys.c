@@ -209,12 +209,6 @@ struct request {
     weft_term answer; /* weft_none: there is no such request */
 };
 
-static void resume(struct weft__server *server)
-{
-    server->is_suspended = false;
-    server->seen = NULL;
-}
-
 WEFT__GATE static weft_term replace_state(struct weft__server *server, weft_term request)
 {
     weft_sys_replace_fn *fn = (weft_sys_replace_fn *)(uintptr_t)weft_to_pointer(weft_tuple_at(request, 1));
@@ -236,7 +230,7 @@ WEFT__GATE static weft_term without_argument(struct weft__proc *proc, struct wef
     if (weft_eq(what, A(suspend)))
         server->is_suspended = true;
     else if (weft_eq(what, A(resume)))
-        resume(server);
+        server->is_suspended = false;
     else if (weft_eq(what, A(no_debug)))
         no_debug(server->more);
     else
@@ -307,5 +301,6 @@ WEFT__GATE enum weft__step weft__server_system(struct weft__proc *proc, struct w
         return WEFT__STEP_ENDED;
     }
     handle(&request);
+    server->seen = NULL; /* what the program does in there may receive it */
     return WEFT__STEP_ON;
 }

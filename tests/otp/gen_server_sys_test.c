@@ -4,6 +4,8 @@
 #include "otp/server_test.h"
 #include "weft/log.h"
 
+enum { N_SEEN = 40 };
+
 static weft_term script_of(script *fn, weft_term arg)
 {
     return weft_tuple(SERVER_FN(fn), arg);
@@ -111,6 +113,56 @@ PROCESS_TEST(a_call_to_a_suspended_server_waits, "GS-56")
     check_term(reason, A(timeout));
     weft_sys_resume(server, BOUND_MS);
     check_term(run_call(server, counts_up, A(nil)), weft_int(2)); /* the first one ran too */
+}
+
+static void *looks_for_what_is_not_there(void *state, weft_term more)
+{
+    (void)more;
+    weft_receive(A(never_sent), 0, NULL);
+    return state;
+}
+
+static void *receives_all(void *state, weft_term more)
+{
+    (void)more;
+    while (weft_receive(weft_any, 0, NULL))
+        ;
+    return state;
+}
+
+/* A server that is suspended, has seen all it was sent, and runs that. */
+static weft_pid suspended_that_runs(weft_sys_replace_fn *fn, bool words)
+{
+    weft_pid server = scripted();
+
+    weft_sys_suspend(server, BOUND_MS);
+    for (int64_t i = 0; i < N_SEEN; i++)
+        weft_send(server, words ? weft_int(i) : weft_tuple(weft_int(i)));
+    weft_sys_get_state(server, BOUND_MS);
+    weft_sys_replace_state(server, fn, weft_none, BOUND_MS);
+    weft_sys_get_state(server, BOUND_MS);
+    check_term(weft_sys_get_state(server, BOUND_MS), weft_int(0));
+    return server;
+}
+
+PROCESS_TEST(a_suspended_server_that_looks_for_a_message_goes_on, "GS-56 GS-57")
+{
+    weft_pid server = suspended_that_runs(looks_for_what_is_not_there, true);
+
+    weft_sys_resume(server, BOUND_MS);
+    for (int64_t i = 0; i < N_SEEN; i++)
+        check_term(expect_message(weft_any), weft_tuple(A(info), weft_int(i)));
+}
+
+PROCESS_TEST(a_suspended_server_that_receives_what_it_has_seen_goes_on, "GS-56 GS-57")
+{
+    for (int words = 0; words < 2; words++) {
+        weft_pid server = suspended_that_runs(receives_all, words != 0);
+
+        weft_sys_resume(server, BOUND_MS);
+        weft_send(server, A(next));
+        check_term(expect_message(weft_any), weft_tuple(A(info), A(next)));
+    }
 }
 
 PROCESS_TEST(system_requests_wait_their_turn, "GS-57")
