@@ -46,6 +46,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/code.h"
 #include "base/here.h"
 #include "base/memory.h"
 #include "proc/signal.h"
@@ -283,9 +284,12 @@ static void entry_free(struct entry *entry)
         weft__block_free(entry->input_block);
 }
 
-/* Free it and close the source, which comes last: it may never return. */
-static void run_free(struct weft__stream_run *run)
+/* Free it and close the source, which comes last: it may never return. A defer of the
+ * consumer as well: a gate, so that it counts with those of users where the consumer is
+ * disowned, whose code may look at what the source has. */
+WEFT__GATE static void run_free(void *arg)
 {
+    struct weft__stream_run *run = arg;
     weft_source_fn *close = run->stream.source.close;
     void *state = run->stream.source.state;
 
@@ -299,7 +303,8 @@ static void run_free(struct weft__stream_run *run)
 
 /* The consumer ends in mid-stream, as a defer of it: its tasks go too, with its
  * reason as linked ones do; those that trap exits, or would live on after a
- * :normal one, by :kill. */
+ * :normal one, by :kill. A part of the end also of one that is disowned: the run itself
+ * stays for its code. */
 static void run_abandon(void *arg)
 {
     struct weft__stream_run *run = arg;
@@ -320,7 +325,6 @@ static void run_abandon(void *arg)
         weft__task_kill(proc, weft__term(bond->peer), entry->ref);
         bond->collector = NULL;
     }
-    run_free(run);
 }
 
 void weft__stream_run_close(struct weft__stream_run *run)
@@ -329,6 +333,7 @@ void weft__stream_run_close(struct weft__stream_run *run)
         weft__proc_badarg("weft_stream_close", "the stream's own source may not close it");
     run_stop(run);
     weft_undefer(run_abandon, run);
+    weft_undefer(run_free, run);
     run_free(run);
 }
 
@@ -396,6 +401,7 @@ struct weft__stream_run *weft__stream_run_new(struct weft__proc *proc, const wef
                              stream->options.stack_size);
     run->spawn.link = true;
     run_set_clock(run);
+    weft_defer(run_free, run);
     weft_defer(run_abandon, run);
     return run;
 }

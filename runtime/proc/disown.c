@@ -316,7 +316,8 @@ static void part(struct weft__proc *proc, struct weft__proc *remains)
     if ((proc->flags & WEFT__DOOMED) == 0 || weft__is_memory(proc->reason))
         proc->reason = WEFT_ATOM("killed"); /* another reason's memory may go with a scope of the thread's */
     proc->region.is_watched = false;
-    proc->flags &= ~(uint32_t)(WEFT__LIMITED | WEFT__IN_BLOCKING | WEFT__WAITS);
+    /* LEFT: those frames, and the stack behind them, are the thread's as well. */
+    proc->flags &= ~(uint32_t)(WEFT__LIMITED | WEFT__IN_BLOCKING | WEFT__WAITS | WEFT__LEFT);
     proc->flags |= WEFT__DISOWNED | WEFT__DOOMED;
     if (proc->extra != NULL)
         proc->extra->catcher = NULL;

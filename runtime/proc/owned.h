@@ -17,7 +17,10 @@ struct weft__owned {
 
 /* Call the defers, last first; those they add as well. */
 void weft__owned_run_defers(struct weft__proc *proc);
-/* All but weft's own defers go to another list. Async-signal-safe. */
+/* All but weft's own defers go to another list. Those run when the process is over for
+ * everybody else, while its code may still be under way: none may call users or free what
+ * they can look at. One that does so is a gate (base/code.h), and counts as a user's.
+ * Async-signal-safe. */
 void weft__owned_part(struct weft__owned **from, struct weft__owned **to);
 /* Take out the newest defer of that function, which does not run then. false: none. */
 bool weft__owned_take_defer(struct weft__proc *proc, void (*run)(void *arg), void **arg);

@@ -12,6 +12,7 @@
 #include "base/here.h"
 #include "proc/disown.h"
 #include "proc/life.h"
+#include "proc/owned.h"
 #include "proc/report.h"
 #include "proc/runtime.h"
 #include "sched/sched.h"
@@ -98,11 +99,13 @@ _Noreturn void weft__remains_come_back(struct weft__proc *remains)
     weft__fiber_abandon(end_on_another_stack, remains);
 }
 
-/* Nobody can look at the process any more: the frames are left. */
+/* Nobody can look at the process any more: the frames are left. It is what runs here, as
+ * at any end, since natives of its terms call their users. */
 static void give_back(struct weft__disowned *disowned)
 {
     struct weft__proc *proc = disowned->proc;
 
+    weft__proc_enter(proc);
     weft__disowned_unlist(disowned);
     proc->flags &= ~WEFT__DISOWNED;
     if (weft__life_ending != NULL)
@@ -110,6 +113,7 @@ static void give_back(struct weft__disowned *disowned)
     if (proc->fiber.kind == WEFT__PROC_SERVER)
         proc->entry.behaviour->gone(proc);
     weft__life_give_back(weft__runtime(), proc);
+    weft__proc_leave();
     free(disowned);
 }
 
@@ -118,8 +122,13 @@ WEFT__GATE void weft__remains_end(struct weft__proc *remains)
     struct weft__disowned *disowned = remains->state_of_handler;
     struct weft__runtime *runtime = weft__runtime();
 
+    /* The defers first. Memory goes after the terms, which may point to it, and most of
+     * those are in the region of the process. */
+    remains->flags |= WEFT__ENDS;
+    weft__owned_run_defers(remains);
+    disowned->proc->owned = remains->owned;
+    remains->owned = NULL;
     weft__life_end(remains, remains->reason);
-    weft__proc_leave();
     give_back(disowned);
     weft__runtime_process_ended(runtime);
 }

@@ -250,6 +250,100 @@ DISOWN_TEST(the_next_owner_of_its_mutex_is_told)
 
 /* -- catches, locks of a registry, gates with more to do ------------------------------------- */
 
+static weft_result server_breaks(void *state, weft_term request, weft_from from)
+{
+    (void)state, (void)request, (void)from;
+    weft_error(A(broken));
+}
+
+static void sits_in_terminate(void *state, weft_term reason)
+{
+    (void)reason;
+    sit(((struct server *)state)->n);
+}
+
+static const weft_gen_server breaking_server = {
+    .init = server_init, .handle_call = server_breaks, .terminate = sits_in_terminate};
+
+/* Its callback's frames lie behind those of terminate, on another stack. */
+DISOWN_TEST(a_server_that_crashed_is_left_in_terminate)
+{
+    weft_pid server;
+    weft_ref down;
+
+    weft_trap_exit(true);
+    open_pipe(0);
+    server = weft_must(weft_gen_server_start_link(&breaking_server, weft_int(0)));
+    down = weft_monitor(server);
+    weft_spawn(calls, server);
+    await_count(&n_in, 1);
+    kill_stuck(server, down);
+    check_int(atomic_load(&n_defers), 0);
+    release(0);
+    await_count(&n_defers, 1);
+    await_disowned(0);
+}
+
+static _Atomic int n_closed, n_out_at_close;
+
+struct numbers {
+    int next;
+};
+
+static bool numbers_next(void *state, weft_term *item)
+{
+    struct numbers *numbers = state;
+
+    *item = weft_int(numbers->next);
+    return numbers->next++ < 3;
+}
+
+static void numbers_close(void *state)
+{
+    atomic_store(&n_out_at_close, atomic_load(&n_out));
+    atomic_fetch_add(&n_closed, 1);
+    weft_free(state);
+}
+
+static weft_term maps(weft_term item)
+{
+    return item;
+}
+
+static weft_term consumes(weft_term n)
+{
+    struct numbers *numbers;
+    weft_stream stream;
+
+    weft_defer(counts, NULL);
+    numbers = weft_new(struct numbers);
+    stream = weft_task_async_stream(
+        ((weft_source){.next = numbers_next, .close = numbers_close, .state = numbers}), maps);
+    weft_stream_each (item, &stream) {
+        (void)item;
+        sit((int)weft_to_int(n));
+        numbers->next++;
+    }
+    return n;
+}
+
+/* Not by who ends the process: close is users' code, and that of the stream may be under way. */
+DISOWN_TEST(the_source_of_its_stream_is_closed_when_it_is_back)
+{
+    weft_ref down;
+
+    n_closed = 0;
+    kill_stuck(start(consumes, 0, &down), down);
+    check_int(atomic_load(&n_closed), 0);
+    check_int(atomic_load(&n_defers), 0);
+    release(0);
+    await_count(&n_closed, 1);
+    await_disowned(0);
+    check_int(atomic_load(&n_out_at_close), 1);
+    check_int(atomic_load(&n_closed), 1);
+    check_int(atomic_load(&n_defers), 1);
+}
+
 static weft_started start_that_sits(weft_term arg)
 {
     (void)arg;

@@ -200,6 +200,60 @@ DISOWN_TEST(its_defers_may_block_and_exit)
     await_disowned(0);
 }
 
+struct thing {
+    int *memory;
+    bool exits;
+};
+
+static struct thing thing;
+static _Atomic int seen_at_destroy;
+
+static void thing_destroy(void *object)
+{
+    const struct thing *its = object;
+
+    atomic_store(&seen_at_destroy, its->memory[0]);
+    if (its->exits)
+        weft_exit(A(mistake));
+}
+
+static const weft_native_type thing_type = {.name = "thing", .destroy = thing_destroy};
+
+static weft_term has_a_thing(weft_term n)
+{
+    thing.memory = weft_alloc(64 << 20); /* given back to the kernel when it is freed */
+    thing.memory[0] = 4711;
+    weft_native(&thing_type, &thing);
+    sit((int)weft_to_int(n));
+    return n;
+}
+
+DISOWN_TEST(what_its_terms_hold_goes_before_its_memory)
+{
+    weft_ref down;
+
+    seen_at_destroy = 0;
+    thing.exits = false;
+    kill_stuck(start(has_a_thing, 0, &down), down);
+    check_int(atomic_load(&seen_at_destroy), 0);
+    release(0);
+    await_disowned(0);
+    await_count(&seen_at_destroy, 1);
+    check_int(atomic_load(&seen_at_destroy), 4711);
+}
+
+DISOWN_TEST(a_destroy_of_its_terms_that_exits_is_contained)
+{
+    weft_ref down;
+
+    seen_at_destroy = 0;
+    thing.exits = true;
+    kill_stuck(start(has_a_thing, 0, &down), down);
+    release(0);
+    await_count(&seen_at_destroy, 4711);
+    await_disowned(0);
+}
+
 /* -- the runtime's end, and what can be seen ---------------------------------------------------- */
 
 static weft_term leaves_one_behind(weft_term arg)
