@@ -158,7 +158,17 @@ weft_term weft_task_callers(void)
     return weft__task_callers(weft__proc_need("weft_task_callers"));
 }
 
-weft_pid weft__task_spawn(struct weft__proc *proc, const char *call, weft_task_fn *fn, weft_term arg,
+/* A task without options, of one that is none itself: how nearly every one begins. weft_none:
+ * not this way; nothing was done. */
+static inline weft_pid spawn_quick(struct weft__proc *proc, weft_task_fn *fn, weft_term arg, bool link,
+                                   weft_ref *ref)
+{
+    if (__builtin_expect(fn == NULL || ref == NULL || is_task(proc), 0))
+        return weft_none;
+    return weft__proc_spawn_task(weft__here(), proc, fn, arg, link, weft__task_report, ref);
+}
+
+static weft_pid spawn_any(struct weft__proc *proc, const char *call, weft_task_fn *fn, weft_term arg,
                           const struct weft_spawn_options *options, weft_ref *ref, int *code)
 {
     const struct weft__spawn spawn = {
@@ -178,6 +188,16 @@ weft_pid weft__task_spawn(struct weft__proc *proc, const char *call, weft_task_f
     return weft__proc_spawn(proc, &spawn, code);
 }
 
+weft_pid weft__task_spawn(struct weft__proc *proc, const char *call, weft_task_fn *fn, weft_term arg,
+                          const struct weft_spawn_options *options, weft_ref *ref, int *code)
+{
+    weft_pid pid = weft__spawn_is_plain(options) ? spawn_quick(proc, fn, arg, options->link, ref) : weft_none;
+
+    if (__builtin_expect(!weft_is_none(pid), 1))
+        return pid;
+    return spawn_any(proc, call, fn, arg, options, ref, code);
+}
+
 _Noreturn void weft__task_fail_spawn(const char *call, weft_term arg, int code)
 {
     struct weft__copy_refusal refusal;
@@ -191,15 +211,22 @@ _Noreturn void weft__task_fail_spawn(const char *call, weft_term arg, int code)
 static weft_pid spawn_by(struct weft__proc *proc, const char *call, weft_task_fn *fn, weft_term arg,
                          const struct weft_task_options *given, bool link, weft_ref *ref, int *code)
 {
-    struct weft_task_options room = {WEFT_TASK_DEFAULTS};
-    const struct weft_task_options *options = weft__options(given, &room, sizeof room);
+    static const struct weft_task_options defaults = {WEFT_TASK_DEFAULTS};
+    struct weft_task_options room;
+    const struct weft_task_options *options = weft__options_quick(given, &room, &defaults, sizeof room);
     struct weft_spawn_options spawn;
+    weft_pid pid = weft_none;
 
+    if (__builtin_expect(options->priority == WEFT_NORMAL && options->stack_size == 0 && !options->sticky &&
+                             options->label == NULL, 1))
+        pid = spawn_quick(proc, fn, arg, link, ref);
+    if (__builtin_expect(!weft_is_none(pid), 1))
+        return pid;
     weft__task_spawn_options(call, &spawn, options->priority, options->stack_size);
     spawn.sticky = options->sticky;
     spawn.label = options->label;
     spawn.link = link;
-    return weft__task_spawn(proc, call, fn, arg, &spawn, ref, code);
+    return spawn_any(proc, call, fn, arg, &spawn, ref, code);
 }
 
 #ifdef WEFT_DEBUG

@@ -82,7 +82,7 @@ static void tell(struct weft__proc *proc, enum weft__bond_kind kind)
 }
 
 /* Both leave all as begin wants to find it. */
-static void clean_mail(struct weft__proc *proc)
+static inline void clean_mail(struct weft__proc *proc)
 {
     if (proc->mailbox.first != NULL)
         weft__mailbox_clear(proc);
@@ -90,9 +90,9 @@ static void clean_mail(struct weft__proc *proc)
         weft__bond_clear(proc);
 }
 
-static void clean_memory(struct weft__proc *proc)
+static inline void clean_memory(struct weft__proc *proc)
 {
-    weft__region_destroy(&proc->region);
+    weft__region_destroy_to(weft__here()->slot.cache, &proc->region);
     if (proc->owned != NULL)
         weft__owned_clear(&proc->owned);
     if (proc->extra != NULL)
@@ -101,7 +101,7 @@ static void clean_memory(struct weft__proc *proc)
 
 /* Its memory goes, its slot is free under the next serial. One that was disowned keeps
  * what its thread may look at, the slot too. */
-static void give_back(struct weft__runtime *runtime, struct weft__proc *proc)
+static inline void give_back(struct weft__runtime *runtime, struct weft__proc *proc)
 {
     uint64_t free_state = (weft__pid_serial(proc->pid) + 1) << WEFT__SERIAL_SHIFT | WEFT__FREE;
 
@@ -131,7 +131,8 @@ static void tell_report(struct weft__proc *proc, weft_term reason)
     weft__proc_need_slot(proc);
 }
 
-WEFT__GATE void weft__life_end(struct weft__proc *proc, weft_term reason)
+/* The struct of the thread it ends on. */
+WEFT__GATE static struct weft__here *end(struct weft__proc *proc, weft_term reason)
 {
     struct weft__runtime *runtime = weft__runtime();
     uint64_t serial = weft__pid_serial(proc->pid);
@@ -190,7 +191,15 @@ WEFT__GATE void weft__life_end(struct weft__proc *proc, weft_term reason)
     if (proc->fiber.is_sticky)
         weft__worker_add_sticky(runtime->sched->workers[proc->fiber.home], -1);
     give_back(runtime, proc);
-    weft__runtime_process_ended(runtime);
+    /* Relaxed: as in process_ended. */
+    if (__builtin_expect(atomic_load_explicit(&runtime->stopping, memory_order_relaxed) != 0, 0))
+        weft__runtime_process_ended(runtime);
+    return weft__here();
+}
+
+WEFT__GATE void weft__life_end(struct weft__proc *proc, weft_term reason)
+{
+    end(proc, reason);
 }
 
 /* -- running ------------------------------------------------------------------------- */
@@ -198,23 +207,23 @@ WEFT__GATE void weft__life_end(struct weft__proc *proc, weft_term reason)
 WEFT__GATE static void run_function(struct weft__fiber *fiber)
 {
     struct weft__proc *proc = (struct weft__proc *)(void *)fiber;
-    weft_term result;
+    struct weft__here *here;
+    weft_term reason;
 
-    weft__proc_enter(proc);
-    if (weft__proc_is_doomed(proc)) {
-        weft__life_end(proc, proc->reason);
-        weft__proc_leave();
-        return;
-    }
-    result = proc->entry.fn(proc->arg);
-    weft__proc_need_slot(proc);
-    if (proc->flags & WEFT__IS_TASK) {
-        proc->flags |= WEFT__RETURNED;
-        weft__life_end(proc, result);
+    weft__proc_enter_on(weft__here(), proc);
+    if (__builtin_expect(weft__proc_is_doomed(proc), 0)) {
+        reason = proc->reason;
     } else {
-        weft__life_end(proc, WEFT_ATOM("normal"));
+        reason = proc->entry.fn(proc->arg);
+        weft__proc_need_slot(proc);
+        if (proc->flags & WEFT__IS_TASK)
+            proc->flags |= WEFT__RETURNED;
+        else
+            reason = WEFT_ATOM("normal");
     }
-    weft__proc_leave();
+    here = end(proc, reason);
+    here->proc = NULL;
+    here->region = NULL;
 }
 
 /* One message; false: the process is to end, normally. */
@@ -341,7 +350,7 @@ static __attribute__((unused)) bool is_clean(const struct weft__proc *proc)
     return at == end;
 }
 
-static void begin(struct weft__proc *proc, struct weft__runtime *runtime)
+static inline void begin(struct weft__proc *proc, struct weft__runtime *runtime)
 {
     uint64_t serial = weft__state_serial(atomic_load_explicit(&proc->state, memory_order_relaxed));
 
@@ -380,6 +389,21 @@ void weft__life_give_back(struct weft__runtime *runtime, struct weft__proc *proc
     give_back(runtime, proc);
 }
 
+/* The parent awaits the child: 0 or WEFT_ENOMEM. */
+static inline int tie_task(struct weft__proc *parent, struct weft__proc *child, bool link, weft_ref *ref)
+{
+    struct weft__bond *bond;
+
+    *ref = weft__make_ref(parent);
+    bond = weft__bond_add(parent, WEFT__BOND_TASK, ref->bits, child->pid.bits);
+    if (__builtin_expect(bond == NULL, 0))
+        return WEFT_ENOMEM;
+    bond->is_linked = link;
+    child->flags |= link ? WEFT__IS_TASK | WEFT__OWNER_LINK : WEFT__IS_TASK;
+    atomic_store_explicit(&child->task_ref, ref->bits, memory_order_relaxed);
+    return 0;
+}
+
 /* The two sides of what ties child and parent from the start. 0 or WEFT_ENOMEM. */
 static int tie(struct weft__proc *parent, struct weft__proc *child, const struct weft__spawn *spawn)
 {
@@ -398,22 +422,11 @@ static int tie(struct weft__proc *parent, struct weft__proc *child, const struct
             return WEFT_ENOMEM;
         *spawn->options->monitor = ref;
     }
-    if (spawn->is_task) {
-        weft_ref ref = weft__make_ref(parent);
-        struct weft__bond *bond = weft__bond_add(parent, WEFT__BOND_TASK, ref.bits, child_bits);
-
-        if (bond == NULL)
-            return WEFT_ENOMEM;
-        bond->is_linked = spawn->options->link;
-        child->flags |= spawn->options->link ? WEFT__IS_TASK | WEFT__OWNER_LINK : WEFT__IS_TASK;
-        atomic_store_explicit(&child->task_ref, ref.bits, memory_order_relaxed);
-        *spawn->task_ref = ref;
-    }
-    return 0;
+    return spawn->is_task ? tie_task(parent, child, spawn->options->link, spawn->task_ref) : 0;
 }
 
 /* The argument goes to memory of the child's region. */
-static int copy_arg(struct weft__proc *child, weft_term arg)
+static inline int copy_arg(struct weft__here *here, struct weft__proc *child, weft_term arg)
 {
     struct weft__copy_refusal refusal;
     struct weft__block *block;
@@ -427,7 +440,7 @@ static int copy_arg(struct weft__proc *child, weft_term arg)
         return WEFT_EBADTERM;
     if (size == 0)
         return 0;
-    block = weft__block_new(size);
+    block = weft__block_new_from(here->slot.cache, size);
     if (block == NULL)
         return WEFT_ENOMEM;
     child->arg = weft__copy_into(arg, weft__block_data(block), &block->counted);
@@ -481,7 +494,7 @@ static int fill(struct weft__proc *parent, struct weft__proc *child, const struc
         child->fiber.run = run_function;
     }
     if (spawn->kind != WEFT__PROC_HANDLER) {
-        code = copy_arg(child, spawn->arg);
+        code = copy_arg(weft__here(), child, spawn->arg);
         if (__builtin_expect(code != 0, 0))
             return code;
     }
@@ -556,6 +569,63 @@ static weft_pid spawn_inside(struct weft__worker *worker, struct weft__proc *par
         weft__fiber_ready(runtime->sched, &child->fiber, WEFT__READY_NEXT);
     else
         weft__fiber_ready_new(runtime->sched, worker, &child->fiber);
+    return pid;
+}
+
+/* A function's process with no options, filled and not yet queued. NULL: not this way. */
+static inline struct weft__proc *begin_plain(struct weft__here *here, struct weft__runtime *runtime,
+                                             struct weft__proc *parent, weft_fn *fn, weft_term arg)
+{
+    struct weft__worker *worker = here->slot.worker;
+    struct weft__proc *child;
+
+    if (__builtin_expect(worker == NULL || parent->extra != NULL, 0))
+        return NULL;
+    child = weft__table_take(&runtime->table, &runtime->slots[worker->index]);
+    if (__builtin_expect(child == NULL, 0))
+        return NULL;
+    child->fiber.kind = WEFT__PROC_FUNCTION;
+    begin(child, runtime);
+    child->parent = parent->pid;
+    child->fiber.priority = WEFT__PRIORITY_NORMAL;
+    child->fiber.home = worker->index;
+    child->fiber.run = run_function;
+    child->entry.fn = fn;
+    if (__builtin_expect(copy_arg(here, child, arg) == 0, 1))
+        return child;
+    give_back(runtime, child);
+    return NULL;
+}
+
+weft_pid weft__proc_spawn_plain(struct weft__here *here, struct weft__proc *parent, weft_fn *fn, weft_term arg)
+{
+    struct weft__runtime *runtime = weft__runtime();
+    struct weft__proc *child = begin_plain(here, runtime, parent, fn, arg);
+    weft_pid pid;
+
+    if (__builtin_expect(child == NULL, 0))
+        return weft_none;
+    pid = child->pid;
+    weft__fiber_ready_new(runtime->sched, here->slot.worker, &child->fiber);
+    return pid;
+}
+
+weft_pid weft__proc_spawn_task(struct weft__here *here, struct weft__proc *parent, weft_fn *fn, weft_term arg,
+                               bool link, void (*report)(struct weft__proc *proc, weft_term reason), weft_ref *ref)
+{
+    struct weft__runtime *runtime = weft__runtime();
+    struct weft__proc *child = begin_plain(here, runtime, parent, fn, arg);
+    weft_pid pid;
+
+    if (__builtin_expect(child == NULL, 0))
+        return weft_none;
+    pid = child->pid;
+    if (__builtin_expect(tie_task(parent, child, link, ref) != 0, 0)) {
+        give_back(runtime, child);
+        return weft_none;
+    }
+    child->report = report;
+    weft__fiber_ready_new(runtime->sched, here->slot.worker, &child->fiber);
     return pid;
 }
 

@@ -247,6 +247,18 @@ struct weft__spawn {
 };
 /* A pid, or weft_none and *code: WEFT_ENOMEM or WEFT_ELIMIT. Never switches. */
 weft_pid weft__proc_spawn(struct weft__proc *parent, const struct weft__spawn *spawn, int *code);
+/* The same for a function and no options, which is what most spawns are; and for a task of
+ * such a one, with the reference under *ref. weft_none: not this way; nothing was done. */
+weft_pid weft__proc_spawn_plain(struct weft__here *here, struct weft__proc *parent, weft_fn *fn, weft_term arg);
+weft_pid weft__proc_spawn_task(struct weft__here *here, struct weft__proc *parent, weft_fn *fn, weft_term arg,
+                               bool link, void (*report)(struct weft__proc *proc, weft_term reason), weft_ref *ref);
+/* Is nothing asked for but what everybody gets, and perhaps a link? In one comparison. */
+static inline bool weft__spawn_is_plain(const struct weft_spawn_options *options)
+{
+    return ((size_t)options->sticky | (size_t)options->monitor | options->stack_size | (size_t)options->label |
+            options->state_size | options->max_memory | options->max_queue |
+            (size_t)(options->priority != WEFT_NORMAL) | (size_t)(options->when_full != WEFT_FULL_REFUSE)) == 0;
+}
 
 struct weft__proc *weft__proc_here_slow(void);
 _Noreturn void weft__proc_not_here(const char *call);

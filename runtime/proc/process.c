@@ -43,10 +43,9 @@ static weft_pid spawn(const struct weft__spawn *how)
                                                            : "no memory for a process");
 }
 
-weft_pid weft_spawn_opt(weft_fn *fn, weft_term arg, const struct weft_spawn_options *given)
+static __attribute__((noinline)) weft_pid spawn_function(weft_fn *fn, weft_term arg,
+                                                         const struct weft_spawn_options *options)
 {
-    struct weft_spawn_options room = {WEFT_SPAWN_DEFAULTS};
-    const struct weft_spawn_options *options = weft__options(given, &room, sizeof room);
     struct weft__spawn how = {
         .kind = WEFT__PROC_FUNCTION, .fn = fn, .arg = arg, .options = options, .call = "weft_spawn"};
 
@@ -55,6 +54,23 @@ weft_pid weft_spawn_opt(weft_fn *fn, weft_term arg, const struct weft_spawn_opti
     if (options->state_size != 0)
         weft__proc_badarg("weft_spawn", ".state_size is for weft_spawn_handler");
     return spawn(&how);
+}
+
+weft_pid weft_spawn_opt(weft_fn *fn, weft_term arg, const struct weft_spawn_options *given)
+{
+    static const struct weft_spawn_options defaults = {WEFT_SPAWN_DEFAULTS};
+    struct weft_spawn_options room;
+    const struct weft_spawn_options *options = weft__options_quick(given, &room, &defaults, sizeof room);
+    struct weft__here *here = weft__here();
+    struct weft__proc *proc = weft__proc_here_on(here);
+
+    if (__builtin_expect(fn != NULL && proc != NULL && !options->link && weft__spawn_is_plain(options), 1)) {
+        weft_pid pid = weft__proc_spawn_plain(here, proc, fn, arg);
+
+        if (__builtin_expect(!weft_is_none(pid), 1))
+            return pid;
+    }
+    return spawn_function(fn, arg, options);
 }
 
 weft_pid weft_spawn_handler_opt(weft_handler_fn *handler, void *state,

@@ -39,16 +39,7 @@ static void poison(char *at, size_t size)
 
 struct weft__block *weft__block_new(size_t size)
 {
-    struct weft__block *block;
-
-    if (size > WEFT__BLOCK_MAX - sizeof *block)
-        return NULL;
-    size += sizeof *block;
-    block = weft__memory_alloc(size);
-    if (!block)
-        return NULL;
-    *block = (struct weft__block){.size = (uint32_t)size};
-    return block;
+    return weft__block_new_from(WEFT__SLAB_PLAIN ? NULL : weft__here()->slot.cache, size);
 }
 
 void weft__block_free(struct weft__block *block)

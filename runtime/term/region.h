@@ -95,6 +95,18 @@ void weft__region_trim(struct weft__region *region);
 /* A block with room for size bytes after its header, its other fields 0; NULL
  * when memory is out or size is above WEFT__BLOCK_MAX. */
 struct weft__block *weft__block_new(size_t size);
+/* The same with the thread's cache at hand. */
+static inline struct weft__block *weft__block_new_from(struct weft__cache *cache, size_t size)
+{
+    struct weft__block *block;
+
+    if (__builtin_expect(size > WEFT__BLOCK_MAX - sizeof *block, 0))
+        return NULL;
+    block = (struct weft__block *)weft__slab_alloc(cache, size + sizeof *block);
+    if (__builtin_expect(block != NULL, 1))
+        *block = (struct weft__block){.size = (uint32_t)(size + sizeof *block)};
+    return block;
+}
 /* Release its counted terms and free it. */
 void weft__block_free(struct weft__block *block);
 
@@ -126,6 +138,27 @@ static inline void weft__block_free_to(struct weft__cache *cache, struct weft__b
 static inline char *weft__block_data(struct weft__block *block)
 {
     return (char *)(block + 1);
+}
+
+/* weft__region_destroy with the thread's cache at hand. */
+static inline void weft__region_destroy_to(struct weft__cache *cache, struct weft__region *region)
+{
+    struct weft__block *block;
+
+    /* What holds a count lies in the blocks, and may run code of users. */
+    if (__builtin_expect(region->kept != NULL || region->counted != NULL, 0)) {
+        weft__region_destroy(region);
+        return;
+    }
+    while ((block = region->blocks) != NULL) {
+        if (__builtin_expect(block->counted != NULL, 0)) {
+            weft__region_destroy(region);
+            return;
+        }
+        region->blocks = block->next;
+        weft__block_free_to(cache, block);
+    }
+    *region = (struct weft__region){0};
 }
 
 void *weft__region_alloc_slow(struct weft__region *region, size_t size);
