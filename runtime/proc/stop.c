@@ -267,13 +267,13 @@ static int stop(struct weft__runtime *runtime, int64_t timeout_ms)
     weft__sched_stop(runtime->sched);
     weft__faults_restore();
     weft__guests_end(runtime);
+    weft__here()->proc = NULL; /* this thread's has ended, and is to get nothing any more */
     for (uint32_t i = 0; i < runtime->sched->n_workers; i++)
         weft__pack_let_go(&runtime->slots[i].pack, NULL);
     for (size_t i = 0, n = n_slots(runtime); i < n; i++)
         weft__signal_drop_inbox(&runtime->table.base[i]); /* what late senders left */
     weft__log_tell();
     atomic_store_explicit(&weft__the_runtime, NULL, memory_order_release);
-    weft__here()->proc = NULL;
     weft__runtime_destroy(runtime);
     return 0;
 }
