@@ -1,7 +1,6 @@
 /* The client against the demo's server: what it gets, and what it says when the
  * world fails. */
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/resource.h>
@@ -9,6 +8,7 @@
 #include <unistd.h>
 
 #include "../../examples/demo_server.h"
+#include "counts.h"
 #include "proc/process_test.h"
 #include "weft/http.h"
 
@@ -606,17 +606,6 @@ PROCESS_TEST(a_thread_of_the_program_s_own_can_fetch)
     weft_blocking(join_thread, &thread);
 }
 
-static int n_open_files(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    int n = 0;
-
-    while (readdir(dir) != NULL)
-        n++;
-    closedir(dir);
-    return n;
-}
-
 /* Descriptors from 3 on that a program started now would inherit. */
 static int n_inherited(void)
 {
@@ -659,7 +648,7 @@ TEST(runtimes_that_start_and_stop_leave_no_descriptor_behind)
         check_int(weft_runtime_run(fetch_some, weft_none, &result), 0);
         check_int(weft_runtime_stop(), 0);
         if (i == 0)
-            before = n_open_files();
+            before = count_files();
     }
-    check_le(n_open_files(), before);
+    check_le(count_files(), before);
 }

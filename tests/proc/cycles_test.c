@@ -8,11 +8,11 @@
  * thread that freed them, and counts those as given out.
  *
  * WEFT_TEST_CYCLES: how many turns (1000; a tenth of it under TSan). */
-#include <dirent.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <unistd.h>
 
+#include "counts.h"
 #include "proc/process_test.h"
 #include "weft/timer.h"
 
@@ -33,34 +33,6 @@ struct figures {
     long n_threads, n_files, n_mappings, mapped_kib, resident_kib;
     size_t heap; /* bytes that malloc has given out */
 };
-
-static int count_entries(const char *path)
-{
-    DIR *dir = opendir(path);
-    int n = 0;
-
-    while (dir != NULL && readdir(dir) != NULL)
-        n++;
-    if (dir != NULL)
-        closedir(dir);
-    return n;
-}
-
-/* Once this thread is alone, with ".", ".." and perhaps one of a sanitizer: the kernel
- * lists a thread for a moment after it was joined. */
-static int count_threads(void)
-{
-#if defined(WEFT_TSAN)
-    enum { ALONE = 4 };
-#else
-    enum { ALONE = 3 };
-#endif
-    int n;
-
-    for (int64_t until = now_ms() + BOUND_MS; (n = count_entries("/proc/self/task")) > ALONE && now_ms() < until;)
-        sched_yield();
-    return n;
-}
 
 /* A line of /proc/self/status. */
 static long status_of(const char *name)
@@ -96,8 +68,8 @@ static struct figures figures_now(void)
     struct mallinfo2 heap = mallinfo2();
 
     return (struct figures){
-        .n_threads = count_threads(),
-        .n_files = count_entries("/proc/self/fd"),
+        .n_threads = await_threads(ONE_THREAD),
+        .n_files = count_files(),
         .n_mappings = count_lines("/proc/self/maps"),
         .mapped_kib = status_of("VmSize"),
         .resident_kib = status_of("VmRSS"),

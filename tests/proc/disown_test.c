@@ -1,6 +1,7 @@
 /* disown_test.c - a process that is killed in code which cannot be cut short ends all
  * the same, and what it had comes back later. What happens on its thread meanwhile is in
  * remains_test.c, what becomes of servers and tasks in otp/disown_test.c. */
+#include "counts.h"
 #include "proc/disown_test.h"
 
 #include "weft/io.h"
@@ -138,15 +139,6 @@ static int n_threads(void)
     return n;
 }
 
-static int n_descriptors(void)
-{
-    int n = 0;
-
-    for (int fd = 0; fd < 1024; fd++)
-        n += fcntl(fd, F_GETFD) >= 0;
-    return n;
-}
-
 /* Some at a time, over and over. */
 DISOWN_TEST(what_it_had_comes_back_round_after_round)
 {
@@ -173,12 +165,12 @@ DISOWN_TEST(what_it_had_comes_back_round_after_round)
             weft_yield();
         if (round == 1) {
             threads = n_threads();
-            descriptors = n_descriptors();
+            descriptors = count_files();
             alive = weft__runtime_n_alive(weft__runtime());
         }
     }
     check_le(n_threads(), threads + AT_ONCE);
-    check_int(n_descriptors(), descriptors);
+    check_files(descriptors);
     check_le(weft__runtime_n_alive(weft__runtime()), alive + 1); /* one may be made for another that was killed */
 }
 

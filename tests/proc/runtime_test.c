@@ -1,12 +1,12 @@
 /* runtime_test.c - starting and stopping the runtime, running a program in it,
  * and what is left of it after fork. */
-#include <dirent.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "counts.h"
 #include "proc/process_test.h"
 
 static weft_term returns_its_argument(weft_term arg)
@@ -78,37 +78,6 @@ TEST(options_of_an_older_program_are_shorter)
     check_int(weft_runtime_stop(), 0);
 }
 
-/* Entries of a directory of /proc/self: threads in task, open files in fd. */
-static int count_entries(const char *path)
-{
-    DIR *dir = opendir(path);
-    int n = 0;
-
-    while (dir != NULL && readdir(dir) != NULL)
-        n++;
-    if (dir != NULL)
-        closedir(dir);
-    return n;
-}
-
-/* Of a program with one thread: ".", ".." and that one; a sanitizer may have one more. */
-#if defined(WEFT_TSAN)
-enum { ONE_THREAD = 4 };
-#else
-enum { ONE_THREAD = 3 };
-#endif
-
-/* Threads, once there are as few as `want`: the kernel lists one for a moment
- * after it was joined. */
-static int count_threads(int want)
-{
-    int n;
-
-    for (int64_t until = now_ms() + BOUND_MS; (n = count_entries("/proc/self/task")) > want && now_ms() < until;)
-        sched_yield();
-    return n;
-}
-
 static long resident_kib(void)
 {
     long pages = 0, ignored;
@@ -148,13 +117,13 @@ TEST_WITH(a_runtime_starts_and_stops_a_thousand_times_without_a_leak, .deadline_
         }
         check(weft_is_none(weft_whereis(A(left_over))));
         if (i == n / 10) {
-            threads = count_threads(ONE_THREAD);
-            files = count_entries("/proc/self/fd");
+            threads = await_threads(ONE_THREAD);
+            files = count_files();
             resident = resident_kib();
         }
     }
-    check_int(count_threads(threads), threads);
-    check_int(count_entries("/proc/self/fd"), files);
+    check_int(await_threads(threads), threads);
+    check_files(files);
     diag("resident: %ld KiB after %d turns, %ld KiB after %d", resident, n / 10, resident_kib(), n);
 #ifndef WEFT_ASAN
     check_lt(resident_kib() - resident, 32 * 1024);
@@ -166,7 +135,7 @@ TEST(no_thread_is_made_before_start)
 #ifdef WEFT_TSAN
     skip("the sanitizer has a thread of its own");
 #endif
-    check_int(count_entries("/proc/self/task"), ONE_THREAD);
+    check_int(count_threads(), ONE_THREAD);
     check(weft_is_none(weft_self()));
 }
 
@@ -313,12 +282,12 @@ TEST(stop_leaves_no_thread)
     /* A sanitizer's own thread comes with the first of the program. */
     check_int(weft_runtime_start(.workers = 1), 0);
     check_int(weft_runtime_stop(), 0);
-    before = count_threads(ONE_THREAD);
+    before = await_threads(ONE_THREAD);
     check_int(weft_runtime_start(.workers = 8), 0);
     check_int(weft_runtime_run(spawns_a_thousand, weft_none, NULL), 0);
-    check_gt(count_entries("/proc/self/task"), before);
+    check_gt(count_threads(), before);
     check_int(weft_runtime_stop(), 0);
-    check_int(count_threads(before), before);
+    check_int(await_threads(before), before);
 }
 
 TEST(a_runtime_of_any_number_of_workers_runs_processes)

@@ -1,4 +1,5 @@
 /* io_test.c - readiness, reading and writing, owners: weft/io.h. */
+#include "counts.h"
 #include "proc/process_test.h"
 #include "weft/io.h"
 #include "weft/timer.h"
@@ -17,32 +18,6 @@ static void make_pair(int fds[2])
 static bool is_open(int fd)
 {
     return fcntl(fd, F_GETFD) >= 0;
-}
-
-/* Descriptors that are open now. */
-static int count_open(void)
-{
-    int n = 0;
-
-    for (int fd = 0; fd < 1024; fd++)
-        n += is_open(fd);
-    return n;
-}
-
-/* As many as before; else it says which. */
-static void check_open(int n_before)
-{
-    if (check_int(count_open(), n_before))
-        return;
-    for (int fd = 3; fd < 1024; fd++) {
-        char name[64], file[256] = "";
-
-        if (!is_open(fd))
-            continue;
-        snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
-        (void)!readlink(name, file, sizeof file - 1);
-        diag("  %d is %s", fd, file);
-    }
 }
 
 /* -- waiting --------------------------------------------------------------------- */
@@ -489,7 +464,7 @@ static weft_term makes_a_pair(weft_term arg)
 
 PROCESS_TEST(what_a_process_opened_is_closed_at_its_end, "PROC-18")
 {
-    int n_before = count_open();
+    int n_before = count_files();
 
     for (int how = 0; how < 3; how++) {
         weft_pid puppet = puppet_start();
@@ -498,14 +473,14 @@ PROCESS_TEST(what_a_process_opened_is_closed_at_its_end, "PROC-18")
 
         for (int i = 0; i < 5; i++)
             pair = ask(puppet, makes_a_pair, A(x));
-        check_int(count_open(), n_before + 10);
+        check_files(n_before + 10);
         check_term(weft_fd_owner((int)weft_to_int(weft_tuple_at(pair, 0))), puppet);
         if (how == 0)
             weft_kill(puppet);
         else
             tell(puppet, how == 1 ? do_exit : do_error, A(normal));
         await_down(down);
-        check_int(count_open(), n_before);
+        check_files(n_before);
     }
 }
 
@@ -571,7 +546,7 @@ static weft_term receives_nothing(weft_term arg)
 
 PROCESS_TEST_WITH(descriptors_given_to_processes_that_end_leak_nothing, .rules = "PROC-18", .deadline_s = 120)
 {
-    int n_before = count_open(), n = scaled(3000);
+    int n_before = count_files(), n = scaled(3000);
 
     for (int i = 0; i < n; i++) {
         WEFT_SCOPE;
@@ -587,8 +562,8 @@ PROCESS_TEST_WITH(descriptors_given_to_processes_that_end_leak_nothing, .rules =
         await_down(down);
     }
     /* One given at the last moment is closed with the next process there. */
-    check_le(count_open(), n_before + 4);
-    diag("%d more are open", count_open() - n_before);
+    check_le(count_files(), n_before + 4);
+    diag("%d more are open", count_files() - n_before);
 }
 
 PROCESS_TEST(a_number_closed_behind_our_back_is_the_new_owners, "PROC-18")
@@ -744,13 +719,13 @@ static weft_term leaves_waiters(weft_term arg)
 
 TEST(a_runtime_stops_with_waiters_again_and_again)
 {
-    int n_before = count_open();
+    int n_before = count_files();
 
     for (int i = 0; i < 20; i++) {
         if (!runtime_up(&(struct weft_runtime_options){WEFT_RUNTIME_DEFAULTS}))
             return;
         run_body(leaves_waiters);
         runtime_down();
-        check_open(n_before);
+        check_files(n_before);
     }
 }

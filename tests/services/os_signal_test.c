@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "counts.h"
 #include "proc/process_test.h"
 
 static _Atomic int n_handled;
@@ -247,17 +248,6 @@ static weft_term subscribe_and_return(weft_term arg)
     return A(ok);
 }
 
-static int n_descriptors(void)
-{
-    DIR *folder = opendir("/proc/self/fd");
-    int n = 0;
-
-    while (readdir(folder) != NULL)
-        n++;
-    closedir(folder);
-    return n;
-}
-
 /* Threads of the program with that name; the mask of signals the last one blocks. */
 static int threads_named(const char *name, uint64_t *blocked)
 {
@@ -309,9 +299,9 @@ TEST(nothing_is_left_when_the_runtime_has_stopped)
         check(has_own_handler(SIGUSR1));
         check_no_thread_left();
         if (i == 0)
-            before = n_descriptors();
+            before = count_files();
     }
-    check_int(n_descriptors(), before);
+    check_files(before);
 }
 
 PROCESS_TEST(one_thread_watches_and_takes_no_signals)
