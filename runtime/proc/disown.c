@@ -42,9 +42,16 @@
  *     NONE -> OFFERED       W    release: for which process, and the remains
  *     OFFERED -> TAKING     T    by CAS, acquire: what is in it is T's
  *     TAKING -> TAKEN       T    release: W, and who ends the process, see all of it
- *     TAKING -> OFFERED     T    another life of that slot was meant
- *     OFFERED -> NONE       W    by CAS: no answer came, others have a turn
+ *     TAKING -> OFFERED     T    release, as T's claim was: another life of that slot was meant
+ *     OFFERED -> REFUSED    T    by CAS: not where it is now
+ *     REFUSED -> NONE       W
+ *     OFFERED -> NONE       W    by CAS: no answer came
  *     TAKEN -> NONE         W    who ends the process is queued
+ *
+ * Turns. The next offer goes to who has waited longest for one, by next_ns; who was
+ * made one waits for the next twice as long each time, and is not interrupted meanwhile. So
+ * those that may not go, and those that do not answer, hold up nobody, and cost little
+ * however long they stay.
  *
  * Carriers. T's outlives all of that, since it waits for is_over; of another, which did
  * not take the offer, W keeps nothing.
@@ -70,11 +77,13 @@
 #include "term/term.h"
 
 #define PATIENCE_NS (20 * WEFT__NS_PER_MS)  /* for an answer; then another's turn */
-#define AGAIN_NS (200 * WEFT__NS_PER_MS)    /* until it is the same one's again */
+#define AGAIN_NS (2 * WEFT__NS_PER_MS)      /* until it is the same one's again, at first */
+#define AGAIN_MAX_NS (200 * WEFT__NS_PER_MS)
+#define NEXT_TICK_NS 1                      /* as soon as the watchdog ticks */
 #define LOOK_NS (50 * WEFT__NS_PER_MS)      /* between two looks at remains */
 #define HAS_RUN_NS (1 * WEFT__NS_PER_MS)    /* of a core, in between: it does not only wait */
 
-enum { NONE, OFFERED, TAKING, TAKEN };
+enum { NONE, OFFERED, TAKING, TAKEN, REFUSED };
 
 static struct {
     _Atomic int state;
@@ -89,9 +98,12 @@ static struct {
 static struct {
     int64_t after_ns;               /* INT64_MAX: never */
     struct weft__disowned *made;    /* for the next offer; or NULL */
-    bool is_wanted;                 /* in this tick: somebody's time is over */
-    bool is_pending;                /* and: somebody was killed who goes on */
-} watch;
+    int64_t turn_ns;                /* whose next_ns is not later has the next offer */
+    /* In this tick. */
+    bool is_wanted;                 /* somebody's time is over */
+    int64_t least_ns;               /* the least next_ns of those */
+    int64_t look_ns;                /* when somebody is to be looked at again */
+} watch = {.turn_ns = INT64_MIN, .least_ns = INT64_MAX, .look_ns = INT64_MAX};
 
 static struct {
     pthread_mutex_t lock;
@@ -212,26 +224,46 @@ static void offer_to(struct weft__carrier *carrier, struct weft__proc *proc, wef
     offer.offered_ns = now_ns;
     offer.disowned = watch.made;
     watch.made = NULL;
-    carrier->killed.next_ns = now_ns + AGAIN_NS;
+    watch.turn_ns = INT64_MIN;
+    carrier->killed.next_ns = now_ns + carrier->killed.again_ns;
+    if (carrier->killed.again_ns < AGAIN_MAX_NS)
+        carrier->killed.again_ns *= 2;
     atomic_store_explicit(&offer.state, OFFERED, memory_order_release);
 }
 
-bool weft__disown_watch(struct weft__carrier *carrier, struct weft__proc *proc, weft_pid pid)
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Its time is over. true: it is to be interrupted now. */
+static bool take_turn(struct weft__carrier *carrier, struct weft__proc *proc, weft_pid pid, int64_t now_ns)
+{
+    watch.is_wanted = true;
+    if (watch.made != NULL && carrier->killed.next_ns <= least(watch.turn_ns, now_ns))
+        offer_to(carrier, proc, pid, now_ns);
+    else
+        watch.least_ns = least(watch.least_ns, carrier->killed.next_ns);
+    watch.look_ns = least(watch.look_ns, carrier->killed.next_ns);
+    return now_ns >= carrier->killed.next_ns || weft__disown_is_offered(proc);
+}
+
+bool weft__disown_watch(struct weft__carrier *carrier, struct weft__proc *proc, weft_pid pid, bool *is_due)
 {
     int64_t now_ns = weft__clock_ns();
 
     if (carrier->killed.pid != pid.bits) {
         carrier->killed.pid = pid.bits;
         carrier->killed.since_ns = carrier->killed.next_ns = now_ns;
+        carrier->killed.again_ns = AGAIN_NS;
     }
     if (watch.after_ns == INT64_MAX)
         return false;
-    watch.is_pending = true;
-    if (now_ns - carrier->killed.since_ns < watch.after_ns)
+    if (now_ns - carrier->killed.since_ns < watch.after_ns) {
+        watch.look_ns = now_ns;
         return false;
-    watch.is_wanted = true;
-    if (watch.made != NULL && now_ns >= carrier->killed.next_ns)
-        offer_to(carrier, proc, pid, now_ns);
+    }
+    *is_due = take_turn(carrier, proc, pid, now_ns);
     return true;
 }
 
@@ -245,7 +277,7 @@ bool weft__disown_has_run(struct weft__carrier *carrier)
     carrier->killed.cpu_ns = weft__hog_cpu_ns(carrier);
     if (carrier->killed.cpu_ns - before_ns < HAS_RUN_NS)
         return false;
-    watch.is_pending = true;
+    watch.look_ns = now_ns;
     return true;
 }
 
@@ -267,37 +299,48 @@ static void queue_end(struct weft__sched *sched)
     weft__fiber_ready(sched, &proc->fiber, WEFT__READY_LAST);
 }
 
-/* No answer: the thread does not come by, or may not take it where it is. */
-static void withdraw(void)
+/* The thread does not come by (OFFERED), or may not take it where it is. Relaxed: nothing
+ * was filled in. */
+static void withdraw(int state)
 {
-    int offered = OFFERED;
-
-    if (atomic_compare_exchange_strong_explicit(&offer.state, &offered, NONE, memory_order_relaxed,
+    if (atomic_compare_exchange_strong_explicit(&offer.state, &state, NONE, memory_order_relaxed,
                                                 memory_order_relaxed))
         watch.made = offer.disowned;
 }
 
-bool weft__disown_tick(struct weft__sched *sched)
+/* What has become of the offer. true: there is none. */
+static bool settle(struct weft__sched *sched)
 {
     /* Acquire, with the thread's release: what it filled in. */
     int state = atomic_load_explicit(&offer.state, memory_order_acquire);
-    bool goes_on = watch.is_pending || state != NONE;
 
     if (state == TAKEN) {
         queue_end(sched);
         atomic_store_explicit(&offer.state, NONE, memory_order_relaxed);
-        state = NONE;
-    } else if (state == OFFERED && (!watch.is_wanted || weft__clock_ns() - offer.offered_ns > PATIENCE_NS)) {
-        withdraw();
+    } else if (state == REFUSED ||
+               (state == OFFERED && (!watch.is_wanted || weft__clock_ns() - offer.offered_ns > PATIENCE_NS))) {
+        withdraw(state);
     }
-    if (state == NONE && watch.is_wanted && watch.made == NULL)
+    return state == NONE;
+}
+
+int64_t weft__disown_tick(struct weft__sched *sched)
+{
+    bool is_free = settle(sched);
+    int64_t wait_ns = watch.look_ns - weft__clock_ns(), look_ns = watch.look_ns;
+
+    if (is_free && watch.is_wanted && watch.made == NULL)
         watch.made = make();
     if (!watch.is_wanted && watch.made != NULL) {
         unmake(watch.made);
         watch.made = NULL;
     }
-    watch.is_pending = watch.is_wanted = false;
-    return goes_on;
+    watch.turn_ns = watch.is_wanted && watch.least_ns != INT64_MAX ? watch.least_ns : INT64_MIN;
+    watch.is_wanted = false;
+    watch.least_ns = watch.look_ns = INT64_MAX;
+    if (!is_free)
+        return NEXT_TICK_NS;
+    return look_ns == INT64_MAX ? 0 : wait_ns < NEXT_TICK_NS ? NEXT_TICK_NS : wait_ns;
 }
 
 /* -- the thread --------------------------------------------------------------------------------- */
@@ -307,6 +350,15 @@ bool weft__disown_is_offered(const struct weft__proc *proc)
     /* Acquire, with the offer's release. */
     return atomic_load_explicit(&offer.state, memory_order_acquire) == OFFERED &&
            atomic_load_explicit(&offer.proc, memory_order_relaxed) == proc;
+}
+
+void weft__disown_refuse(void)
+{
+    int offered = OFFERED;
+
+    /* Relaxed: nothing of it was read. */
+    atomic_compare_exchange_strong_explicit(&offer.state, &offered, REFUSED, memory_order_relaxed,
+                                            memory_order_relaxed);
 }
 
 /* From here on the end reads these, and the thread has no say in them. */
@@ -340,7 +392,8 @@ void weft__disown_take(struct weft__here *here, const struct weft__autopsy *auto
                                                  memory_order_relaxed))
         return;
     if (offer.pid.bits != proc->pid.bits) {
-        atomic_store_explicit(&offer.state, OFFERED, memory_order_relaxed);
+        /* Release: with the next claim's acquire, as if it had been offered to that. */
+        atomic_store_explicit(&offer.state, OFFERED, memory_order_release);
         return;
     }
     disowned = offer.disowned;

@@ -67,18 +67,20 @@ bool weft__disowned_describe(weft_pid remains, char *text, size_t size);
 /* -- the watchdog ---------------------------------------------------------------------- */
 
 /* The process that this thread has was killed, and goes on. true: for longer than it is
- * given. Its carrier must be alive. */
-bool weft__disown_watch(struct weft__carrier *carrier, struct weft__proc *proc, weft_pid pid);
+ * given, and *is_due: is it to be interrupted in this tick? Its carrier must be alive. */
+bool weft__disown_watch(struct weft__carrier *carrier, struct weft__proc *proc, weft_pid pid, bool *is_due);
 /* Has what is left there had a core since it was looked at last, which is some time
  * ago? */
 bool weft__disown_has_run(struct weft__carrier *carrier);
-/* Each tick, after these. true: there is to be another. */
-bool weft__disown_tick(struct weft__sched *sched);
+/* Each tick, after these. In so many ns there is to be another; 0: for this, none. */
+int64_t weft__disown_tick(struct weft__sched *sched);
 
 /* -- the thread, in the handler: nothing here takes a lock or memory ----------------------- */
 
 /* May this process go? A guess, from whatever process the thread seems to have. */
 bool weft__disown_is_offered(const struct weft__proc *proc);
+/* It may not go where it is. */
+void weft__disown_refuse(void);
 /* Leave the process, which is where the autopsy says. Only where it has no slot, and no
  * function of weft is under way but gates. */
 void weft__disown_take(struct weft__here *here, const struct weft__autopsy *autopsy);

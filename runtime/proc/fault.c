@@ -149,10 +149,11 @@ static bool look_after(struct weft__carrier *carrier, struct weft__fiber *fiber,
     /* The fiber comes first; all fibers are processes. */
     struct weft__proc *proc = (struct weft__proc *)(void *)fiber;
     struct fault_thread *thread = atomic_load_explicit(&carrier->faults, memory_order_acquire);
-    /* Relaxed: the thread itself looks again. */
-    uint64_t state = atomic_load_explicit(&proc->state, memory_order_relaxed);
+    /* Seq_cst: who kills it sets the state, then wakes the watchdog if it sleeps; which
+     * says that it does before it looks here (sched/watchdog.c). */
+    uint64_t state = atomic_load_explicit(&proc->state, memory_order_seq_cst);
+    bool is_over, is_due = !is_left_alone;
     weft_pid pid;
-    bool is_over;
 
     if ((state & WEFT__KILLED) == 0 || (state & (WEFT__STATE_MASK | WEFT__DISOWNED)) != WEFT__ACTIVE || thread == NULL)
         return false;
@@ -162,8 +163,8 @@ static bool look_after(struct weft__carrier *carrier, struct weft__fiber *fiber,
             weft__fault_interrupt(carrier, proc);
         return false;
     }
-    is_over = weft__disown_watch(carrier, proc, pid);
-    if ((is_over || !is_left_alone) && !will_look_again(thread))
+    is_over = weft__disown_watch(carrier, proc, pid, &is_due);
+    if (is_due && !will_look_again(thread))
         weft__fault_interrupt(carrier, proc);
     return is_over;
 }
@@ -455,7 +456,7 @@ enum { FREE, ASKED, ANSWERING, ANSWERED };
 
 static struct {
     _Atomic int state;
-    const struct weft__proc *proc;
+    _Atomic(const struct weft__proc *) proc; /* relaxed: looked at before it is claimed */
     struct weft__autopsy autopsy;
     bool is_there;
 } question;
@@ -463,21 +464,28 @@ static struct {
 #define ANSWER_NS (20 * WEFT__NS_PER_MS) /* a thread that has a core answers sooner */
 #define ANSWER_LOOK_NS 20000
 
-static void answer_question(struct fault_thread *thread, struct weft__here *here, const siginfo_t *info, ucontext_t *context)
+/* Also in an interrupt that is for something else: that swallows a question's. */
+static bool is_asked_here(const struct weft__here *here)
+{
+    return atomic_load_explicit(&question.state, memory_order_acquire) == ASKED &&
+           atomic_load_explicit(&question.proc, memory_order_relaxed) == process_here(here);
+}
+
+static void answer_question(struct fault_thread *thread, struct weft__here *here, const siginfo_t *info,
+                            ucontext_t *context)
 {
     int asked = ASKED;
 
     if (!atomic_compare_exchange_strong_explicit(&question.state, &asked, ANSWERING, memory_order_acquire,
                                                  memory_order_relaxed))
         return;
-    question.is_there = thread != NULL && thread->recover == NULL && process_here(here) == question.proc;
+    question.is_there = thread != NULL && thread->recover == NULL &&
+                        process_here(here) == atomic_load_explicit(&question.proc, memory_order_relaxed);
     if (question.is_there) {
         begin_autopsy(&question.autopsy, WEFT__INTERRUPT, info, context, here->stack);
         look(thread, &question.autopsy, context, here->stack, weft__coroner_look);
     }
     atomic_store_explicit(&question.state, ANSWERED, memory_order_release);
-    if (thread != NULL)
-        weft__restart(context, &(struct weft__waits_in){.number = -1}, 0, &thread->left);
 }
 
 static void interrupt_thread(pid_t tid, const void *why)
@@ -516,7 +524,7 @@ bool weft__fault_look_at(pid_t tid, const struct weft__proc *proc, struct weft__
     if (!faults.is_on || !atomic_compare_exchange_strong_explicit(&question.state, &nobody, ANSWERING,
                                                                   memory_order_acquire, memory_order_relaxed))
         return false;
-    question.proc = proc;
+    atomic_store_explicit(&question.proc, proc, memory_order_relaxed);
     atomic_store_explicit(&question.state, ASKED, memory_order_release);
     interrupt_thread(tid, &question);
     if (!await_answer())
@@ -582,18 +590,31 @@ static bool is_what_was_left(const struct fault_thread *thread, const struct wef
     return proc == thread->remains && weft__state_serial(state) == thread->remains_serial;
 }
 
+/* It is waited for: nor is there any hurry. */
+static void refuse_offer(struct fault_thread *thread)
+{
+    weft__disown_refuse();
+    thread->n_retries = RETRIES;
+}
+
 /* The time of the process here is over: leave it, where that may be. */
-static void leave_process(struct fault_thread *thread, struct weft__here *here, struct weft__proc *proc,
+static void answer_offer(struct fault_thread *thread, struct weft__here *here, struct weft__proc *proc,
                           const siginfo_t *info, ucontext_t *context)
 {
     struct weft__autopsy *autopsy = &thread->interrupt;
 
+    if (here->slot.worker != NULL) {
+        refuse_offer(thread);
+        return;
+    }
     begin_autopsy(autopsy, WEFT__INTERRUPT, info, context, here->stack);
     look(thread, autopsy, context, here->stack, weft__coroner_look_for_weft);
     /* As in end_here: the process is looked at only afterwards. */
     if (autopsy->why == NULL && is_wanted(proc) && proc->flags < WEFT__FOREIGN_ONE &&
         proc->fiber.kind != WEFT__PROC_REMAINS)
         weft__disown_take(here, autopsy);
+    else
+        refuse_offer(thread);
     if (here->proc == proc)
         return;
     thread->remains = here->proc;
@@ -619,8 +640,8 @@ static void interrupted(struct fault_thread *thread, struct weft__here *here, co
     }
     /* Also where it is none, as one interrupt swallows the other. */
     answer(thread, here, proc, info, context, &in, &waited_ns);
-    if (proc != NULL && here->slot.worker == NULL && weft__disown_is_offered(proc))
-        leave_process(thread, here, proc, info, context);
+    if (proc != NULL && weft__disown_is_offered(proc))
+        answer_offer(thread, here, proc, info, context);
     if (meant == NULL || in.number >= 0)
         weft__restart(context, &in, waited_ns, &thread->left);
 }
@@ -633,11 +654,17 @@ static void on_interrupt(int signo, siginfo_t *info, void *context)
                                       ? atomic_load_explicit(&here->carrier->faults, memory_order_acquire)
                                       : NULL;
     bool is_timer = info->si_code == SI_TIMER && thread != NULL && info->si_value.sival_ptr == thread;
+    bool is_question = !is_timer && info->si_value.sival_ptr == &question;
 
-    if (!is_timer && (info->si_code != SI_QUEUE || info->si_pid != getpid()))
+    if (!is_timer && (info->si_code != SI_QUEUE || info->si_pid != getpid())) {
         hand_on(signo, info, context);
-    else if (!is_timer && info->si_value.sival_ptr == &question)
+        errno = errno_before;
+        return;
+    }
+    if (is_question || (thread != NULL && thread->recover == NULL && is_asked_here(here)))
         answer_question(thread, here, info, context);
+    if (thread != NULL && is_question)
+        weft__restart(context, &(struct weft__waits_in){.number = -1}, 0, &thread->left);
     else if (thread != NULL)
         interrupted(thread, here, info->si_value.sival_ptr, is_timer, info, context);
     errno = errno_before;

@@ -150,6 +150,7 @@ struct weft__carrier {
         uint64_t pid, remains;       /* it; what is left of one that was disowned here */
         int64_t since_ns;            /* when it was seen first */
         int64_t next_ns;             /* when to look at it again */
+        int64_t again_ns;            /* how long after that the next time */
         int64_t cpu_ns;              /* the thread's then */
     } killed;
     struct weft__hog report;         /* is_untold: of the one that gave it */
@@ -235,9 +236,9 @@ struct weft__sched_hooks {
     bool (*runs_long)(struct weft__carrier *carrier, struct weft__fiber *fiber);
     /* The same of one that has a thread for itself, inside weft_blocking. */
     void (*blocks)(struct weft__carrier *carrier, struct weft__fiber *fiber);
-    /* By the watchdog, each tick, after these. true: there is to be another one, also
-     * when all workers sleep. */
-    bool (*tick)(struct weft__sched *sched);
+    /* By the watchdog, each tick, after these. In so many ns there is to be another one, also
+     * when all workers sleep; 0: not for its sake. */
+    int64_t (*tick)(struct weft__sched *sched);
     /* By the watchdog: interrupt that thread, and have it answer (hog.h). NULL: no
      * slot is ever asked for. */
     void (*ask)(struct weft__carrier *carrier);

@@ -74,14 +74,14 @@ static void tell_of_blocking(struct weft__sched *sched)
     }
 }
 
-/* Those without a slot may have been killed meanwhile. true: tick again, even if all
- * workers sleep. */
-static bool tell_of_slotless(struct weft__sched *sched)
+/* Those without a slot may have been killed meanwhile. In so many ns tick again, even if
+ * all workers sleep; 0: no need. */
+static int64_t tell_of_slotless(struct weft__sched *sched)
 {
     const struct weft__sched_hooks *hooks = sched->hooks;
 
     if (hooks == NULL || hooks->runs_long == NULL)
-        return false;
+        return 0;
     /* Under the lock the thread cannot end. */
     pthread_mutex_lock(&sched->carriers.lock);
     for (struct weft__carrier *carrier = sched->hogs.list; carrier != NULL; carrier = carrier->next_hog)
@@ -89,7 +89,7 @@ static bool tell_of_slotless(struct weft__sched *sched)
     if (hooks->blocks != NULL && sched->carriers.n_blocking > 0)
         tell_of_blocking(sched);
     pthread_mutex_unlock(&sched->carriers.lock);
-    return hooks->tick != NULL && hooks->tick(sched);
+    return hooks->tick != NULL ? hooks->tick(sched) : 0;
 }
 
 /* true: it ought to give way now; look again in a moment. */
@@ -137,12 +137,13 @@ static void sleep_deep(struct weft__sched *sched)
     _Atomic uint32_t *word = &sched->watchdog.word;
     uint32_t awake = AWAKE;
 
-    /* Seq_cst: say "asleep", then look whether somebody woke; a worker does
-     * the two the other way round (weft__watchdog_wake). */
+    /* Seq_cst: say "asleep", then look whether somebody woke, or was killed on a
+     * thread without a slot; a worker, and who kills, do the two the other way round
+     * (weft__watchdog_wake). */
     if (!atomic_compare_exchange_strong_explicit(word, &awake, ASLEEP, memory_order_seq_cst,
                                                  memory_order_relaxed))
         return;
-    if (all_asleep(sched))
+    if (all_asleep(sched) && tell_of_slotless(sched) == 0)
         wait_word(word, ASLEEP, -1);
     awake = ASLEEP;
     atomic_compare_exchange_strong_explicit(word, &awake, AWAKE, memory_order_seq_cst,
@@ -165,19 +166,24 @@ int64_t weft__sched_since_ns(uint32_t moment)
     return (int64_t)(uint32_t)(now - moment) * WEFT__COARSE_NS;
 }
 
+static int64_t bounded(int64_t period_ns)
+{
+    return period_ns < WEFT__TICK_NS ? WEFT__TICK_NS : period_ns < WEFT__TICK_MAX_NS ? period_ns : WEFT__TICK_MAX_NS;
+}
+
 static void *watchdog_main(void *arg)
 {
     struct weft__sched *sched = arg;
     _Atomic uint32_t *word = &sched->watchdog.word;
-    int64_t period_ns = WEFT__TICK_NS, quiet_ns = 0;
-    bool is_soon, is_awaited;
+    int64_t period_ns = WEFT__TICK_NS, quiet_ns = 0, again_ns;
+    bool is_soon;
 
     pthread_setname_np(pthread_self(), "weft-watchdog");
     while (atomic_load_explicit(word, memory_order_acquire) != TO_END) {
         wait_word(word, AWAKE, period_ns);
         weft__carriers_bury(sched);
         is_soon = weft__hogs_settle(sched);
-        is_awaited = tell_of_slotless(sched);
+        again_ns = tell_of_slotless(sched);
         tell_time(sched);
         if (!all_asleep(sched)) {
             is_soon |= tick(sched);
@@ -185,8 +191,8 @@ static void *watchdog_main(void *arg)
             quiet_ns = 0;
             continue;
         }
-        if (is_awaited) {
-            period_ns = WEFT__TICK_NS;
+        if (again_ns > 0) {
+            period_ns = bounded(again_ns);
             quiet_ns = 0;
             continue;
         }
@@ -200,7 +206,7 @@ static void *watchdog_main(void *arg)
         }
     }
     weft__hogs_end(sched);
-    while (sched->hooks != NULL && sched->hooks->tick != NULL && sched->hooks->tick(sched))
+    while (sched->hooks != NULL && sched->hooks->tick != NULL && sched->hooks->tick(sched) != 0)
         sched_yield();
     return NULL;
 }

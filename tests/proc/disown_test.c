@@ -279,6 +279,75 @@ DISOWN_TEST(one_that_holds_a_foreign_lock_is_waited_for)
     await_disowned(0);
 }
 
+DISOWN_TEST(those_that_are_waited_for_do_not_hold_up_others)
+{
+    enum { N_OTHERS = 24 };
+    weft_ref down, downs[N_OTHERS];
+    weft_pid pid = start(sits, 0, &down), others[N_OTHERS];
+
+    while (n_hogs() < 1) /* the oldest, which those that come later stand before */
+        weft_yield();
+    for (int i = 0; i < N_OTHERS; i++) {
+        others[i] = start(sits_with_a_foreign_lock, i + 1, &downs[i]);
+        while (n_hogs() < i + 2)
+            weft_yield();
+    }
+    for (int i = 0; i < N_OTHERS; i++)
+        weft_kill(others[i]);
+    weft_sleep(2 * GRACE_MS);
+    kill_stuck(pid, down);
+    release(0);
+    for (int i = 0; i < N_OTHERS; i++) {
+        release(i + 1);
+        release(i + 1);
+    }
+    for (int i = 0; i < N_OTHERS; i++)
+        await_down(downs[i]);
+    await_disowned(0);
+}
+
+static _Atomic int victim_tid;
+
+static weft_term sits_with_a_foreign_lock_on_a_thread(weft_term arg)
+{
+    atomic_store(&victim_tid, gettid());
+    return sits_with_a_foreign_lock(arg);
+}
+
+/* How often the kernel has put that thread to sleep: in its read, once for each signal. */
+static int n_sleeps(int tid)
+{
+    char path[64], text[4096], *at;
+    FILE *file;
+    size_t n;
+
+    snprintf(path, sizeof path, "/proc/self/task/%d/status", tid);
+    file = fopen(path, "r");
+    n = fread(text, 1, sizeof text - 1, file);
+    fclose(file);
+    text[n] = 0;
+    at = strstr(text, "\nvoluntary_ctxt_switches:");
+    return at != NULL ? atoi(strchr(at, ':') + 1) : -1;
+}
+
+DISOWN_TEST(one_that_is_waited_for_is_interrupted_ever_more_seldom)
+{
+    weft_ref down;
+    weft_pid pid = start(sits_with_a_foreign_lock_on_a_thread, 0, &down);
+    int before;
+
+    weft_kill(pid);
+    weft_sleep(20 * GRACE_MS);
+    before = n_sleeps(atomic_load(&victim_tid));
+    check(before > 0);
+    weft_sleep(500);
+    check_lt(n_sleeps(atomic_load(&victim_tid)) - before, 50);
+    release(0);
+    check_term(await_down(down), A(killed));
+    release(0);
+    await_disowned(0);
+}
+
 DISOWN_TEST(with_infinity_it_is_waited_for, .disown_after_ms = WEFT_INFINITY)
 {
     weft_ref down;
