@@ -21,6 +21,7 @@
 #include <linux/futex.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -28,12 +29,14 @@
 #include "base/clock.h"
 #include "base/here.h"
 #include "base/options.h"
+#include "base/symbol.h"
 #include "proc/disown.h"
 #include "proc/fault.h"
 #include "proc/guest.h"
 #include "proc/log.h"
 #include "proc/pack.h"
 #include "proc/runtime.h"
+#include "proc/sight.h"
 #include "proc/signal.h"
 #include "weft/error.h"
 #include "weft/runtime.h"
@@ -196,6 +199,26 @@ static bool look_until(struct weft__runtime *runtime, int64_t (*look)(struct wef
 
 /* -- the end ----------------------------------------------------------------------------- */
 
+/* "#PID<5.1> is in read < fill < parse_file": the stack, if a thread has it. */
+static void describe(struct weft__runtime *runtime, size_t slot, weft_term who, char *text, size_t size)
+{
+    size_t at = weft_inspect_to(text, size, who);
+    struct weft__sight sight;
+
+    if (!weft__sight_take(runtime, (uint32_t)slot, &sight))
+        return;
+    at = at < size ? at : size - 1;
+    for (uint32_t i = 0; i < sight.n_frames && at + 8 < size; i++) {
+        const char *returns_to = sight.frames[i];
+
+        at += (size_t)snprintf(text + at, size - at, "%s", i == 0 ? " is in " : " < ");
+        /* The call, which may be the last thing in its function. */
+        at += weft__symbol_name(text + at, size - at, i == 0 ? returns_to : returns_to - 1);
+    }
+    if (sight.n_frames > 0 && at + 1 < size)
+        snprintf(text + at, size - at, ",");
+}
+
 /* In weft_runtime_error. false: none is alive, by now. */
 static bool name_one_alive(struct weft__runtime *runtime)
 {
@@ -207,7 +230,7 @@ static bool name_one_alive(struct weft__runtime *runtime)
         if (weft_is_none(pid))
             continue;
         if (!weft__disowned_describe(pid, text, sizeof text))
-            weft_inspect_to(text, sizeof text, name != 0 ? weft__term(name) : pid);
+            describe(runtime, i, name != 0 ? weft__term(name) : pid, text, sizeof text);
         weft__runtime_fail(0, "weft_runtime_stop: %s did not end in time", text);
         return true;
     }

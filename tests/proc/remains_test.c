@@ -301,6 +301,59 @@ TEST(a_stop_that_has_to_kill_it_says_where_it_is)
     check_int(atomic_load(&n_defers), 1);
 }
 
+static weft_term leaves_one_alone(weft_term arg)
+{
+    set_up();
+    open_pipe(0);
+    weft_spawn(sits, weft_int(0));
+    await_count(&n_in, 1);
+    return weft_is_none(arg) ? A(ok) : arg;
+}
+
+/* Killed so late that it is not disowned before the stop gives up, or never. */
+TEST(a_stop_says_where_one_is_that_is_waited_for)
+{
+    setenv("HWLOC_SYNTHETIC", "pack:1 core:4 pu:1", 1);
+    check_int(weft_runtime_start(.workers = 4, .disown_after_ms = WEFT_INFINITY), 0);
+    run_body(leaves_one_alone);
+    check_int(weft_runtime_stop(.timeout_ms = 200), WEFT_ETIMEDOUT);
+    check_has(weft_runtime_error(), " is in ");
+#if !defined(WEFT_TSAN) /* whose own frames lie in between, and are no chain */
+    check_has(weft_runtime_error(), "sit");
+#endif
+    release(0);
+    check_int(weft_runtime_stop(), 0);
+}
+
+/* The pid of the only remains. */
+static weft_pid find_remains(void)
+{
+    struct weft__runtime *runtime = weft__runtime();
+
+    for (size_t i = 0; i < atomic_load(&runtime->table.n_used); i++) {
+        uint64_t state = atomic_load(&runtime->table.base[i].state);
+
+        if ((state & WEFT__STATE_MASK) == WEFT__ACTIVE && runtime->table.base[i].fiber.kind == WEFT__PROC_REMAINS)
+            return weft__pid_make((uint32_t)i, weft__state_serial(state));
+    }
+    return weft_none;
+}
+
+DISOWN_TEST(who_asks_it_what_it_is_gets_no_answer_at_once)
+{
+    weft_ref down;
+    weft_pid left;
+
+    kill_stuck(start(sits, 0, &down), down);
+    left = find_remains();
+    check(!weft_is_none(left));
+    check(!weft_is_alive(left));
+    check(weft_is_none(weft_process_info(left, A(status))));
+    check_int(atomic_load(&n_out), 0);
+    release(0);
+    await_disowned(0);
+}
+
 static char text[65536];
 
 DISOWN_TEST(a_dump_shows_it_with_its_stack)
