@@ -138,6 +138,14 @@ static bool is_in_inbox(const struct weft__proc *proc, const struct weft__messag
     return at == message;
 }
 
+/* How many there are besides the first: of what may be no pack any more. */
+static uint32_t packed_more(const struct weft__pack *pack)
+{
+    uint32_t n = weft__pack_count(pack);
+
+    return n == 0 ? 0 : n < WEFT__PACK_MAX ? n - 1 : WEFT__PACK_MAX - 1;
+}
+
 static void take_inbox(const struct weft__proc *proc, struct weft__sight *sight)
 {
     const struct weft__message *first = inbox_of(proc), *at = first;
@@ -151,7 +159,7 @@ static void take_inbox(const struct weft__proc *proc, struct weft__sight *sight)
         at = peek_message(&copy, here);
         sight->n_unseen += copy.block.kind < WEFT__SIGNAL_EXIT;
         if (copy.block.kind == WEFT__MESSAGE_PACK && weft__peek(&pack, here, sizeof pack))
-            sight->n_unseen += weft__pack_count(&pack) - 1;
+            sight->n_unseen += packed_more(&pack);
         n_left--;
     }
     sight->unseen_is_least = at != NULL;
