@@ -15,6 +15,7 @@
 #include "proc/life.h"
 #include "proc/log.h"
 #include "proc/mailbox.h"
+#include "proc/pack.h"
 #include "proc/post.h"
 #include "proc/runtime.h"
 #include "proc/signal.h"
@@ -416,6 +417,8 @@ static WEFT__GATE_PART enum weft__step handle_mail(struct weft__proc *proc, stru
 
     if (weft__is_memory(root))
         weft__region_adopt(&proc->region, &message->block);
+    else if (kind == WEFT__MESSAGE_PACK)
+        weft__mailbox_take_packed(weft__here()->slot.cache, proc, weft__pack_of(message));
     else
         weft__message_free(message);
     if (__builtin_expect(server->more != NULL, 0))
@@ -436,7 +439,7 @@ static WEFT__GATE_PART enum weft__step handle_parents_exit(struct weft__proc *pr
     return stop(proc, server, weft_tuple_at(message->root, 2));
 }
 
-/* One message, which is out of the mailbox. */
+/* One message, which is out of the mailbox, or the oldest of a pack. */
 WEFT__GATE static enum weft__step handle(struct weft__proc *proc, struct weft__server *server,
                                          struct weft__message *message)
 {
@@ -486,7 +489,7 @@ WEFT__GATE static enum weft__step timed_out(struct weft__proc *proc, struct weft
     return step;
 }
 
-/* The next message, taken out; NULL: none. Suspended: a system request or the
+/* The next message, taken out, or the pack that it is in; NULL: none. Suspended: a system request or the
  * parent's exit, wherever it stands. GS-45, GS-56 */
 static struct weft__message *next_suspended(struct weft__proc *proc, struct weft__server *server)
 {
@@ -520,8 +523,10 @@ static struct weft__message *next_message(struct weft__proc *proc, struct weft__
     message = proc->mailbox.first;
     if (message == NULL)
         return NULL;
-    if (message->block.kind == WEFT__MESSAGE_TASK || message->block.kind == WEFT__MESSAGE_PACK)
-        message = weft__mailbox_first(proc); /* made plain */
+    if (message->block.kind == WEFT__MESSAGE_PACK)
+        return message;
+    if (message->block.kind == WEFT__MESSAGE_TASK)
+        message = weft__mailbox_make_plain(proc, message);
     weft__mailbox_remove(proc, message);
     return message;
 }

@@ -30,6 +30,7 @@
 #include "proc/mailbox.h"
 #include "proc/message.h"
 #include "proc/owned.h"
+#include "proc/pack.h"
 #include "proc/room.h"
 #include "proc/runtime.h"
 #include "proc/signal.h"
@@ -229,14 +230,19 @@ WEFT__GATE static void run_function(struct weft__fiber *fiber)
 /* One message; false: the process is to end, normally. */
 WEFT__GATE static bool handle(struct weft__proc *proc, struct weft__message *message)
 {
+    weft_term root = message->root;
     weft_scope scope;
     bool goes_on;
 
-    weft__mailbox_remove(proc, message);
     weft__scope_enter(&scope, &proc->region);
-    weft__region_adopt(&proc->region, &message->block);
-    proc->arg = message->root; /* for reports */
-    goes_on = proc->entry.handler(proc->state_of_handler, message->root);
+    if (message->block.kind == WEFT__MESSAGE_PACK) {
+        weft__mailbox_take_packed(weft__here()->slot.cache, proc, weft__pack_of(message));
+    } else {
+        weft__mailbox_remove(proc, message);
+        weft__region_adopt(&proc->region, &message->block);
+    }
+    proc->arg = root; /* for reports */
+    goes_on = proc->entry.handler(proc->state_of_handler, root);
     weft__proc_need_slot(proc);
     weft__scope_leave(&scope);
     return goes_on;

@@ -161,21 +161,23 @@ static __attribute__((noinline)) bool send_pack(struct weft__here *here, struct 
 static inline bool send_word(struct weft__here *here, struct weft__runtime *runtime, struct weft__proc *peer,
                              weft_pid to, weft_term term)
 {
-    struct weft__pack **kept = &runtime->slots[here->slot.worker->index].pack;
+    struct weft__slots *slots = &runtime->slots[here->slot.worker->index];
     /* Relaxed: (1) in pack.h, compared and not followed. */
     const struct weft__message *newest = atomic_load_explicit(&peer->inbox, memory_order_relaxed);
+    struct weft__pack *pack = slots->pack;
     struct weft__message *message;
 
-    if (*kept != NULL && newest == &(*kept)->message && (*kept)->message.to == to.bits) {
-        if (__builtin_expect(weft__pack_add(*kept, term), 1))
+    if (pack != NULL && newest == &pack->message && pack->message.to == to.bits) {
+        if (__builtin_expect(weft__pack_add(pack, term), 1))
             return true;
-        return send_pack(here, peer, to, term, kept);
+        return send_pack(here, peer, to, term, &slots->pack);
     }
-    if (newest != NULL && newest == here->pushed[(here->n_pushed - 1) % WEFT__PUSHED])
-        return send_pack(here, peer, to, term, kept);
+    if (newest != NULL && newest == slots->last_word)
+        return send_pack(here, peer, to, term, &slots->pack);
     message = weft__message_of_word(here->slot.cache, term);
     if (__builtin_expect(message == NULL, 0))
         return false;
+    slots->last_word = message;
     weft__message_post(here, peer, to, message, true);
     return true;
 }
@@ -336,7 +338,21 @@ static void take_a_breath(struct weft__proc *proc)
     weft__proc_obey(proc);
 }
 
-/* The oldest message from `at` on that fits; binds are bound. */
+/* Does one in the pack fit? It is the oldest there then. */
+static bool find_packed(struct weft__pack *pack, weft_term pattern)
+{
+    uint32_t n = weft__pack_rest(pack);
+
+    for (uint32_t k = 0; k < n; k++)
+        if (weft_match_term(pack->roots[pack->message.ref + k], pattern)) {
+            weft__pack_raise(pack, k);
+            return true;
+        }
+    return false;
+}
+
+/* The oldest message from `at` on that fits, or the pack whose oldest it is by now:
+ * to be taken out at once. Binds are bound. */
 static struct weft__message *find(struct weft__proc *proc, struct weft__message *at, weft_term pattern)
 {
     uint32_t n = 0;
@@ -344,11 +360,15 @@ static struct weft__message *find(struct weft__proc *proc, struct weft__message 
     if (pattern.bits == weft_any.bits && at != NULL && at->block.kind == WEFT__MESSAGE)
         return at;
     while (at != NULL) {
-        if (__builtin_expect(++n % SCAN_PIECE == 0, 0))
+        n += at->block.kind == WEFT__MESSAGE_PACK ? weft__pack_rest(weft__pack_of(at)) : 1;
+        if (__builtin_expect(n >= SCAN_PIECE, 0)) {
+            n = 0;
             take_a_breath(proc);
-        if (__builtin_expect(at->block.kind == WEFT__MESSAGE_PACK, 0))
-            at = weft__mailbox_unpack(proc, weft__pack_of(at));
-        if (__builtin_expect(at->block.kind == WEFT__MESSAGE_TASK, 0)) {
+        }
+        if (at->block.kind == WEFT__MESSAGE_PACK) {
+            if (find_packed(weft__pack_of(at), pattern))
+                return at;
+        } else if (__builtin_expect(at->block.kind == WEFT__MESSAGE_TASK, 0)) {
             struct weft__message *plain = match_task(proc, at, pattern);
 
             if (plain != NULL) {
@@ -477,21 +497,32 @@ static inline bool take_packed(struct weft__here *here, struct weft__proc *proc,
     return true;
 }
 
-/* The oldest that fits, taken out of the mailbox; NULL: no time. */
-static struct weft__message *receive_any_way(struct weft__proc *proc, weft_term pattern, int64_t timeout_ms)
+/* What `find` found, taken out of the mailbox: its root. */
+static weft_term take_found(struct weft__proc *proc, struct weft__message *message, weft_term pattern)
+{
+    struct weft__here *here = weft__here();
+
+    if (message->block.kind == WEFT__MESSAGE_PACK)
+        return weft__mailbox_take_packed(here->slot.cache, proc, weft__pack_of(message));
+    weft__mailbox_remove(proc, message);
+    return proc->fiber.kind == WEFT__PROC_GUEST ? keep_for_guest(message, pattern)
+                                                : keep_for_scope(here, proc, message);
+}
+
+/* The oldest that fits, wherever it is; weft_none: no time. */
+static __attribute__((noinline)) weft_term receive_any_way(struct weft__proc *proc, weft_term pattern,
+                                                           int64_t timeout_ms)
 {
     struct weft__message *seen = NULL, *message = first_plain(proc);
 
-    if (pattern.bits == weft_any.bits && message != NULL)
-        return take_first(proc, message);
+    if (pattern.bits == weft_any.bits && message != NULL && proc->fiber.kind != WEFT__PROC_GUEST)
+        return keep_for_scope(weft__here(), proc, take_first(proc, message));
     if (asks_for_mark(proc, pattern))
         seen = proc->mailbox.mark;
     message = find(proc, seen != NULL ? weft__message_next(seen) : proc->mailbox.first, pattern);
     if (message == NULL)
         message = wait_for(proc, proc->mailbox.last, pattern, timeout_ms);
-    if (message != NULL)
-        weft__mailbox_remove(proc, message);
-    return message;
+    return message != NULL ? take_found(proc, message, pattern) : weft_none;
 }
 
 static inline bool receive(struct weft__here *here, struct weft__proc *proc, weft_term pattern,
@@ -504,20 +535,15 @@ static inline bool receive(struct weft__here *here, struct weft__proc *proc, wef
     weft__proc_obey(proc);
     if (proc->mailbox.first == NULL && timeout_ms == WEFT_INFINITY && !is_guest)
         message = receive_quick(&here, proc, pattern);
-    if (message == NULL && take_packed(here, proc, pattern, &root)) {
-        give_way(here, proc);
-        if (out != NULL)
-            *out = root;
-        return true;
-    }
-    if (message == NULL) {
-        message = receive_any_way(proc, pattern, timeout_ms);
+    if (message != NULL) {
+        root = keep_for_scope(here, proc, message);
+    } else if (!take_packed(here, proc, pattern, &root)) {
+        root = receive_any_way(proc, pattern, timeout_ms);
         here = weft__here();
     }
-    here = give_way(here, proc);
-    if (message == NULL)
+    give_way(here, proc);
+    if (__builtin_expect(weft_is_none(root), 0))
         return false;
-    root = is_guest ? keep_for_guest(message, pattern) : keep_for_scope(here, proc, message);
     if (out != NULL)
         *out = root;
     return true;

@@ -1,7 +1,5 @@
 #include "proc/message.h"
 
-#include <sched.h>
-
 #include "base/assert.h"
 #include "base/here.h"
 #include "base/memory.h"
@@ -71,47 +69,6 @@ void weft__mailbox_left(struct weft__proc *proc, struct weft__message *message)
         weft__room_left(proc, message);
     if (proc->flags & WEFT__ALARMED)
         weft__alarm_left(proc);
-}
-
-/* Nothing that was sent is lost for want of memory: others will give some back. */
-static struct weft__message *plain_new(uint64_t to, weft_term root)
-{
-    struct weft__message *message;
-
-    while ((message = weft__message_of_word(weft__here()->slot.cache, root)) == NULL)
-        sched_yield();
-    message->to = to;
-    message->from = message->ref = 0;
-    return message;
-}
-
-static void insert_before(struct weft__proc *proc, struct weft__message *after, struct weft__message *message)
-{
-    message->block.next = &after->block;
-    message->prev = after->prev;
-    if (after->prev != NULL)
-        after->prev->block.next = &message->block;
-    else
-        proc->mailbox.first = message;
-    after->prev = message;
-}
-
-struct weft__message *weft__mailbox_unpack(struct weft__proc *proc, struct weft__pack *pack)
-{
-    uint32_t n = weft__pack_rest(pack);
-    struct weft__message *first = NULL;
-
-    proc->n_messages++; /* the pack's own place, until it goes */
-    for (uint32_t i = 0; i < n; i++) {
-        struct weft__message *message = plain_new(pack->message.to, pack->roots[pack->message.ref + i]);
-
-        insert_before(proc, &pack->message, message);
-        if (first == NULL)
-            first = message;
-    }
-    weft__mailbox_remove(proc, &pack->message); /* a mark goes to the last of them */
-    weft__pack_done(weft__here()->slot.cache, pack);
-    return first;
 }
 
 void weft__mailbox_clear(struct weft__proc *proc)

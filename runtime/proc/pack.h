@@ -8,8 +8,9 @@
  * A worker keeps the one it pushed last. As long as that is the newest in the
  * receiver's inbox, what the worker sends there is added to it, and the inbox is
  * only read. The receiver closes a pack when it takes it out of the inbox, and
- * takes its roots one by one, oldest first; who looks for something else than the
- * oldest has it unpacked into plain messages first.
+ * takes its roots one by one, oldest first; a root that is wanted out of turn comes
+ * first before it is taken. What is left of a closed pack is the owner's alone: an
+ * add that comes too late writes behind it.
  *
  *     sender, add                             receiver
  *     1  read the inbox: the pack is newest   4  take the inbox by an exchange
@@ -35,13 +36,15 @@
  *   word    worker and owner    both      A: release / acquire - roots are written, then counted
  *                                         B: acq_rel, both - each is through, then one frees
  *
- * Begun when a word is sent and the newest in the inbox is this worker's last: two
- * in a row, to one that has not looked in between.
+ * Begun when a word is sent and the newest in the inbox is the last word of this
+ * worker: two in a row, to one that has not looked in between. The address is
+ * compared and not followed: another message that is there by now begins a pack, too.
  *
  * Roads not taken: adding where the pack is not the newest, so that each worker
  * has its place with a receiver: a process that goes on on another worker would
  * overtake itself. Terms that are memory: what a receiver keeps of one would keep
- * all of the pack.
+ * all of the pack. Plain messages in place of a pack, for who looks through it: they
+ * take up to six times its memory, which may not be there.
  */
 #ifndef WEFT_PROC_PACK_H
 #define WEFT_PROC_PACK_H
@@ -50,6 +53,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/slab.h"
 #include "proc/mailbox.h"
@@ -148,9 +152,24 @@ static inline uint32_t weft__pack_rest(const struct weft__pack *pack)
     return (uint32_t)(pack->message.from - pack->message.ref);
 }
 
+/* Its k-th of those left comes first, the others stay in order. */
+static inline void weft__pack_raise(struct weft__pack *pack, uint32_t k)
+{
+    weft_term *left = pack->roots + pack->message.ref, root = left[k];
+
+    memmove(left + 1, left, k * sizeof *left);
+    pack->message.root = left[0] = root;
+}
+
 /* It was taken out of inbox or mailbox, and nobody looks at it any more. */
 static inline void weft__pack_done(struct weft__cache *cache, struct weft__pack *pack)
 {
+#ifdef WEFT_DEBUG
+    /* Who uses it nevertheless is to fall, even while its worker keeps it. */
+    memset(&pack->message.block.next, 0xfd, sizeof pack->message.block.next);
+    memset(&pack->message.prev, 0xfd, sizeof pack->message.prev);
+    pack->message.root = weft_none;
+#endif
     /* B. */
     if ((atomic_load_explicit(&pack->word, memory_order_acquire) & WEFT__PACK_LEFT) != 0 ||
         (atomic_fetch_or_explicit(&pack->word, WEFT__PACK_DONE, memory_order_acq_rel) & WEFT__PACK_LEFT) != 0)
@@ -182,8 +201,5 @@ static inline weft_term weft__mailbox_take_packed(struct weft__cache *cache, str
     }
     return root;
 }
-
-/* Plain messages in its place, in the mailbox; the first of them. */
-struct weft__message *weft__mailbox_unpack(struct weft__proc *proc, struct weft__pack *pack);
 
 #endif

@@ -54,7 +54,7 @@ void weft__signal_drop_inbox(struct weft__proc *proc);
 /* What was taken out of the inbox, newest first: to the mailbox, or acted on. */
 void weft__proc_take_in(struct weft__proc *proc, struct weft__message *newest);
 
-/* The oldest message, made plain: a task's end becomes {ref, value} and DOWN.
+/* The oldest message, plain or a pack: a task's end becomes {ref, value} and DOWN.
  * NULL: none. */
 struct weft__message *weft__mailbox_first(struct weft__proc *proc);
 /* Make this one plain; returns what stands in its place (its first part). */

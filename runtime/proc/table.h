@@ -35,6 +35,7 @@ struct weft__slots {
      * over all means something. */
     _Atomic int64_t n_alive;
     struct weft__pack *pack;     /* what it may add to (pack.h), or NULL */
+    const struct weft__message *last_word; /* the plain one it sent last: an address, it may be gone */
 };
 
 struct weft__table {

@@ -9,7 +9,6 @@
 
 #include "proc/bond.h"
 #include "proc/mailbox.h"
-#include "proc/pack.h"
 #include "proc/signal.h"
 #include "proc/signal_make.h"
 
@@ -72,8 +71,6 @@ struct weft__message *weft__mailbox_first(struct weft__proc *proc)
 
     if (first != NULL && first->block.kind == WEFT__MESSAGE_TASK)
         return weft__mailbox_make_plain(proc, first);
-    if (first != NULL && first->block.kind == WEFT__MESSAGE_PACK)
-        return weft__mailbox_unpack(proc, weft__pack_of(first));
     return first;
 }
 

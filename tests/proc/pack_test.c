@@ -31,19 +31,48 @@ static void expect_words(int64_t from, int64_t to)
 
 /* -- what is in a pack -------------------------------------------------------------------- */
 
-PROCESS_TEST(words_sent_in_a_row_to_one_that_is_busy_share_a_message)
+/* How many are in the newest message of my inbox, which is the `which`-th there; 0: it
+ * is another one, or no pack. */
+static uint32_t packed(int which)
 {
-    struct weft__proc *self = weft__proc_here();
-    struct weft__message *newest;
+    struct weft__message *newest = atomic_load(&weft__proc_here()->inbox);
+    int n = 0;
+
+    for (struct weft__message *message = newest; message != NULL; message = weft__message_next(message))
+        n++;
+    return n == which && newest->block.kind == WEFT__MESSAGE_PACK ? weft__pack_count(weft__pack_of(newest)) : 0;
+}
+
+static bool words_in_a_row_share(void)
+{
+    bool one, next;
 
     count_to_myself(1 + WEFT__PACK_MAX);
-    newest = atomic_load(&self->inbox);
-    check_int(newest->block.kind, WEFT__MESSAGE_PACK);
-    check_int(weft__pack_count(weft__pack_of(newest)), WEFT__PACK_MAX);
-    check(weft__message_next(newest)->block.next == NULL);
+    one = packed(2) == WEFT__PACK_MAX;
     weft_send(weft_self(), weft_int(1 + WEFT__PACK_MAX)); /* it is full */
-    check_int(weft__pack_count(weft__pack_of(atomic_load(&self->inbox))), 1);
+    next = packed(3) == 1;
     expect_words(0, 2 + WEFT__PACK_MAX);
+    return one && next;
+}
+
+PROCESS_TEST(words_sent_in_a_row_to_one_that_is_busy_share_a_message)
+{
+    int n_left = 20; /* a worker may lose its slot in between, and what it began */
+
+    while (!words_in_a_row_share() && --n_left > 0)
+        ;
+    check(n_left > 0);
+}
+
+PROCESS_TEST(a_word_between_other_messages_is_a_plain_one)
+{
+    for (int i = 0; i < 10; i++) {
+        weft_send(weft_self(), weft_tuple(weft_int(i)));
+        weft_send(weft_self(), weft_int(i));
+    }
+    for (struct weft__message *message = atomic_load(&weft__proc_here()->inbox); message != NULL;
+         message = weft__message_next(message))
+        check_int(message->block.kind, WEFT__MESSAGE);
 }
 
 PROCESS_TEST(every_word_arrives_once_and_in_its_place, "PROC-52 PROC-54")
@@ -87,9 +116,44 @@ PROCESS_TEST(words_that_wait_are_counted_one_by_one)
         expect_message(weft_any);
     }
     count_to_myself(N_WORDS);
-    expect_message(weft_int(2)); /* unpacked now */
+    expect_message(weft_int(2)); /* out of a pack's middle */
     check_int(weft_message_queue_len(), N_WORDS - 1);
     check_term(info_of(weft_self(), A(message_queue_len)), weft_int(N_WORDS - 1));
+}
+
+PROCESS_TEST(to_look_through_words_takes_no_memory, "PROC-8")
+{
+    weft_term before;
+
+    count_to_myself(100 * N_WORDS);
+    check(!weft_receive(A(never_sent), 0, NULL));
+    before = info_of(weft_self(), A(memory));
+    check(weft_receive(weft_int(50 * N_WORDS), 0, NULL));
+    check(!weft_receive(A(never_sent), 0, NULL));
+    check_term(info_of(weft_self(), A(memory)), before);
+    check(weft_to_int(before) < 64 * 100 * N_WORDS / 4);
+    expect_words(0, 50 * N_WORDS);
+    expect_words(50 * N_WORDS + 1, 100 * N_WORDS);
+}
+
+static bool each_way_out(int64_t first, int64_t second)
+{
+    count_to_myself(WEFT__PACK_MAX + 2);
+    if (!weft_receive(weft_int(first), 0, NULL) || !weft_receive(weft_int(second), 0, NULL))
+        return check(false);
+    for (int64_t i = 0; i < WEFT__PACK_MAX + 2; i++)
+        if (i != first && i != second && !check_term(expect_message(weft_any), weft_int(i)))
+            return false;
+    return true;
+}
+
+PROCESS_TEST(each_two_words_can_be_received_out_of_turn, "PROC-54")
+{
+    for (int64_t first = 0; first < WEFT__PACK_MAX + 2; first++)
+        for (int64_t second = 0; second < WEFT__PACK_MAX + 2; second++)
+            if (first != second && !each_way_out(first, second))
+                return;
+    expect_no_message(weft_any);
 }
 
 /* -- order ----------------------------------------------------------------------------------- */
@@ -130,7 +194,7 @@ PROCESS_TEST(a_receive_for_a_reference_begins_after_the_words_that_are_older)
     weft_send(weft_self(), weft_tuple(first, A(answer)));
     check_term(expect_message(weft_tuple(first, weft_any)), weft_tuple(first, A(answer)));
     second = weft_make_ref();
-    check(weft_receive(weft_int(N_WORDS - 1), 0, NULL)); /* unpacks the one that the mark is at */
+    check(weft_receive(weft_int(N_WORDS - 1), 0, NULL)); /* out of the one that the mark is at */
     weft_send(weft_self(), weft_tuple(second, A(answer)));
     check_term(expect_message(weft_tuple(second, weft_any)), weft_tuple(second, A(answer)));
     expect_words(1, N_WORDS - 1);
