@@ -25,19 +25,19 @@ struct weft_runtime_options {
     WEFT_OPTION(unsigned, max_hogs, 256);     /* threads that processes may keep which run
                                                * for long without a call of weft, while
                                                * others go on; 0: they keep their worker */
-    WEFT_OPTION(int64_t, disown_after_ms, 1000); /* from a kill to the end of a process whose
-                                               * thread does not come back; see below. 0: as
-                                               * soon as may be; WEFT_INFINITY: it is waited for */
     WEFT_OPTION(size_t, long_queue, 1000000); /* messages in a mailbox that are reported:
                                                * weft_monitor_queues; 0: no number is */
     WEFT_OPTION(size_t, long_queue_under, 0); /* so few that it is over; 0: half of it */
+    WEFT_OPTION(int64_t, disown_after_ms, 1000); /* from a kill to the end of a process whose
+                                               * thread does not come back; see below. 0: as
+                                               * soon as may be; WEFT_INFINITY: it is waited for */
 };
 #define WEFT_RUNTIME_DEFAULTS                                             \
     .size = sizeof(struct weft_runtime_options), .workers = 0,            \
     .max_processes = 16777216, .max_blocking = 256, .seed = 0,            \
     .max_cached_stacks = 1024, .bind = true, .contain_faults = true,      \
-    .max_faults_per_second = 0, .max_hogs = 256, .disown_after_ms = 1000, \
-    .long_queue = 1000000, .long_queue_under = 0
+    .max_faults_per_second = 0, .max_hogs = 256,                          \
+    .long_queue = 1000000, .long_queue_under = 0, .disown_after_ms = 1000
 
 /* Faults. A SIGSEGV, SIGBUS, SIGFPE, SIGILL or SIGTRAP in a process, a failed
  * assert or an abort, ends that process alone, with a reason such as
@@ -72,24 +72,30 @@ struct weft_runtime_options {
  * of terms, the descriptors that it owns, and its defers run then. A report names
  * it and its stack. Meanwhile its code goes on as another process, which is killed
  * as well: calls that never switch work, weft_self says another pid, the process
- * dictionary is empty, and weft_mutex_unlock of a mutex that is somebody else's by
- * now is a mistake, as for anybody. At the first call that may park, or when its
+ * dictionary is empty. At the first call that may park, or when its
  * function returns, that ends. So do a fault and an exit. Such threads count among
- * .max_hogs and .max_blocking; weft_dump shows them. The runtime does not stop
- * before they are back: weft_runtime_stop gives up when its time is over, and says
- * where one is.
+ * .max_hogs and .max_blocking, and hold two of .max_processes; weft_dump shows them.
+ * The runtime does not stop before they are back: weft_runtime_stop gives up when its
+ * time is over, and says where one is.
+ *
+ * Mutexes. The next owner hears WEFT_EOWNERDEAD (weft/mutex.h) while that code is still
+ * between the lock and the unlock, and may go on to change what the mutex protects. Its
+ * weft_mutex_unlock, also in a defer, is then a mistake as anybody's who does not hold
+ * it: an error, which in a defer is logged.
  *
  * It is waited for, as long as it takes: one that holds a foreign lock
  * (weft/mutex.h), that is sticky, that kept its worker (.max_hogs), that is in a
- * defer; and with .contain_faults off.
+ * defer; any, while there is no place left among .max_processes; and with
+ * .contain_faults off.
  *
  * SIGURG interrupts the thread of a process that does not park: one that was killed,
  * and one whose worker others need (.max_hogs). Its code does not notice: a system
  * call that it is in goes on, or is made again with what is left of its time-out.
  * What may be seen is a short count, as where any signal comes: of a write to a pipe
  * or socket that is full, of recv with MSG_WAITALL. weft_blocking knows no such
- * signals, unless its process was killed, .disown_after_ms ago. With .contain_faults
- * off, and where faults cannot be contained, no worker is taken from a process that
+ * signals, unless its process was killed, .disown_after_ms ago: then a call in it may end
+ * with EINTR, several times, until the process is disowned. With .contain_faults off, and
+ * where faults cannot be contained, no worker is taken from a process that
  * does not park. */
 
 struct weft_main_options {

@@ -29,13 +29,18 @@ WEFT__GATE weft_term weft__server_describe(struct weft__server *server)
 }
 
 /* What may be shown of it: a map. */
-WEFT__GATE static weft_term status_of(struct weft__server *server)
+WEFT__GATE static weft_term status_of(struct weft__proc *proc, struct weft__server *server)
 {
-    weft_term status = weft_map(WEFT_ATOM("state"), weft__server_describe(server), WEFT__A(message),
-                                weft_is_none(server->last) ? WEFT__A(nil) : server->last, WEFT__A(reason),
-                                server->reason);
+    weft_term state = weft__server_describe(server), status;
 
-    return server->callbacks->format_status != NULL ? server->callbacks->format_status(status) : status;
+    weft__proc_returned(proc);
+    status = weft_map(WEFT_ATOM("state"), state, WEFT__A(message),
+                      weft_is_none(server->last) ? WEFT__A(nil) : server->last, WEFT__A(reason), server->reason);
+    if (server->callbacks->format_status == NULL)
+        return status;
+    status = server->callbacks->format_status(status);
+    weft__proc_returned(proc);
+    return status;
 }
 
 /* status: what may be shown of it. */
@@ -58,7 +63,7 @@ static struct weft__report report_of(struct weft__proc *proc, struct weft__serve
 WEFT__GATE static void report(struct weft__proc *proc, struct weft__server *server)
 {
     if (!weft__reason_is_quiet(server->reason))
-        weft__report_log(WEFT_LOG_ERROR, "GenServer terminating", report_of(proc, server, status_of(server)));
+        weft__report_log(WEFT_LOG_ERROR, "GenServer terminating", report_of(proc, server, status_of(proc, server)));
 }
 
 /* describe or format_status crashed: nothing of the state is shown. GS-59 */

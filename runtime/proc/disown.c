@@ -366,7 +366,7 @@ static void part(struct weft__proc *proc, struct weft__proc *remains)
 {
     weft__owned_part(&proc->owned, &remains->owned);
     if ((proc->flags & WEFT__DOOMED) == 0 || weft__is_memory(proc->reason))
-        proc->reason = WEFT_ATOM("killed"); /* another reason's memory may go with a scope of the thread's */
+        proc->reason = remains->reason; /* :killed; another reason's memory may go with a scope of the thread's */
     proc->region.is_watched = false;
     /* LEFT: those frames, and the stack behind them, are the thread's as well. */
     proc->flags &= ~(uint32_t)(WEFT__LIMITED | WEFT__IN_BLOCKING | WEFT__WAITS | WEFT__LEFT);

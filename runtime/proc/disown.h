@@ -47,7 +47,8 @@ struct weft__disowned {
     const void *frames[WEFT__AUTOPSY_FRAMES]; /* where it is, innermost first */
     /* By who ends the process. */
     struct weft__region region;            /* proc->region is the thread's */
-    bool is_told;
+    weft_term report;                      /* in it */
+    bool has_ended, is_told;
     _Atomic bool is_over;                  /* release: proc is nobody's but the remains' */
     /* Under the lock. */
     struct weft__disowned *next;
@@ -103,8 +104,8 @@ static inline bool weft__remains_are_out(const struct weft__proc *proc)
     return proc->fiber.kind == WEFT__PROC_REMAINS && (proc->flags & (WEFT__LEFT | WEFT__ENDS)) == 0;
 }
 
-/* By the thread, in a call that may end it: end the remains, as weft__proc_exit. Waits for the end
- * of the process. */
+/* By the thread, in a call that may park, or a gate: they end, as by weft__proc_exit, once
+ * the end of the process is over. */
 _Noreturn void weft__remains_come_back(struct weft__proc *remains);
 /* On a stack that has none of their frames. */
 void weft__remains_end(struct weft__proc *remains);

@@ -48,14 +48,20 @@ static struct weft__report report_of(struct weft__proc *proc, const struct weft_
     return report;
 }
 
-/* Once, should the program's handler of the log exit. */
+/* While it has its name. */
+static void end(struct weft__proc *proc, struct weft__disowned *disowned)
+{
+    disowned->has_ended = true;
+    disowned->report = weft__report_fields(report_of(proc, disowned));
+    weft__life_end(proc, proc->reason);
+}
+
+/* After the end: the program's handler of the log may wait for what the thread holds. */
 static void tell(struct weft__proc *proc, struct weft__disowned *disowned)
 {
-    if (disowned->is_told)
-        return;
     disowned->is_told = true;
-    weft__report_log(WEFT_LOG_ERROR, "process disowned: it was killed, and its thread is not back",
-                     report_of(proc, disowned));
+    weft__log_report(WEFT_LOG_ERROR, "process disowned: it was killed, and its thread is not back", disowned->report);
+    weft__proc_need_slot(proc);
 }
 
 WEFT__GATE void weft__disowned_end(struct weft__fiber *fiber)
@@ -68,8 +74,11 @@ WEFT__GATE void weft__disowned_end(struct weft__fiber *fiber)
     here->region = &disowned->region;
     /* Whatever comes is too late, and nothing of it goes to the region. */
     proc->flags |= WEFT__ENDS;
-    tell(proc, disowned);
-    weft__life_end(proc, proc->reason);
+    /* Each once, should that handler exit: then this is called again. */
+    if (!disowned->has_ended)
+        end(proc, disowned);
+    if (!disowned->is_told)
+        tell(proc, disowned);
     weft__region_destroy(&disowned->region);
     weft__proc_leave();
     /* Release, with the acquire of the thread: all of the above. */

@@ -3,6 +3,7 @@
 #include "proc/disown_test.h"
 
 #include "weft/gen_server.h"
+#include "weft/log.h"
 #include "weft/mutex.h"
 #include "weft/supervisor.h"
 #include "weft/task.h"
@@ -282,6 +283,44 @@ DISOWN_TEST(a_server_that_crashed_is_left_in_terminate)
     release(0);
     await_count(&n_defers, 1);
     await_disowned(0);
+}
+
+static weft_term sits_in_describe(void *state)
+{
+    sit(((struct server *)state)->n);
+    return weft_none;
+}
+
+static const weft_gen_server described_server = {
+    .init = server_init, .handle_call = server_breaks, .describe = sits_in_describe};
+
+static _Atomic int n_terminating;
+
+static void count_reports(const weft_log_record *record, void *arg)
+{
+    (void)arg;
+    if (strstr(record->text, "GenServer terminating") != NULL)
+        atomic_fetch_add(&n_terminating, 1);
+}
+
+DISOWN_TEST(a_server_that_is_left_in_describe_says_nothing_more)
+{
+    weft_pid server;
+    weft_ref down;
+
+    weft_trap_exit(true);
+    open_pipe(0);
+    n_terminating = 0;
+    check_int(weft_log_set_handler(count_reports, NULL, NULL), 0);
+    server = weft_must(weft_gen_server_start_link(&described_server, weft_int(0)));
+    down = weft_monitor(server);
+    weft_spawn(calls, server);
+    await_count(&n_in, 1);
+    kill_stuck(server, down);
+    release(0);
+    await_disowned(0);
+    weft_log_set_handler(NULL, NULL, NULL);
+    check_int(atomic_load(&n_terminating), 0);
 }
 
 static _Atomic int n_closed, n_out_at_close;

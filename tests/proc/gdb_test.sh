@@ -73,7 +73,8 @@ if [ -n "$core" ]; then
   check "weft procs lists the processes of a core file" "$dead" "${listed[@]}"
   check "weft bt walks a stack in a core file" "$dead" "${walked[@]}"
 else
-  echo "ok 6 - weft procs lists the processes of a core file # SKIP core files go elsewhere: $(cat /proc/sys/kernel/core_pattern)"
+  pattern=$(cat /proc/sys/kernel/core_pattern)
+  echo "ok 6 - weft procs lists the processes of a core file # SKIP core files go elsewhere: $pattern"
   echo "ok 7 - weft bt walks a stack in a core file # SKIP likewise"
 fi
 exit $failed

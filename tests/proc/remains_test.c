@@ -401,6 +401,7 @@ DISOWN_TEST(one_report_names_it_and_its_stack)
     check_int(weft_log_set_handler(note_record, NULL, NULL), 0);
     pid = start(sits, 0, &down);
     kill_stuck(pid, down);
+    await_count(&n_reports, 1);
     weft_log_set_handler(NULL, NULL, NULL);
     weft_inspect_to(pid_text, sizeof pid_text, pid);
     check_int(atomic_load(&n_reports), 1);
@@ -410,6 +411,63 @@ DISOWN_TEST(one_report_names_it_and_its_stack)
     check_has(report, "reason=:killed");
     release(0);
     await_disowned(0);
+}
+
+static pthread_mutex_t held = PTHREAD_MUTEX_INITIALIZER;
+
+static void take_what_is_held(const weft_log_record *record, void *arg)
+{
+    (void)arg;
+    if (strstr(record->text, "disowned") == NULL)
+        return;
+    pthread_mutex_lock(&held);
+    pthread_mutex_unlock(&held);
+    atomic_fetch_add(&n_reports, 1);
+}
+
+static weft_term sits_with_what_the_log_needs(weft_term n)
+{
+    pthread_mutex_lock(&held);
+    sit((int)weft_to_int(n));
+    pthread_mutex_unlock(&held);
+    return n;
+}
+
+DISOWN_TEST(links_and_monitors_do_not_wait_for_a_log_that_waits_for_it)
+{
+    weft_ref down;
+
+    n_reports = 0;
+    check_int(weft_log_set_handler(take_what_is_held, NULL, NULL), 0);
+    kill_stuck(start(sits_with_what_the_log_needs, 0, &down), down);
+    check_int(atomic_load(&n_reports), 0);
+    release(0);
+    await_count(&n_reports, 1);
+    weft_log_set_handler(NULL, NULL, NULL);
+    await_disowned(0);
+}
+
+static void exits_in_the_log(const weft_log_record *record, void *arg)
+{
+    (void)arg;
+    if (strstr(record->text, "disowned") == NULL)
+        return;
+    atomic_fetch_add(&n_reports, 1);
+    weft_exit(A(mistake));
+}
+
+DISOWN_TEST(a_log_that_exits_on_its_report_ends_nothing_twice)
+{
+    weft_ref down;
+
+    n_reports = 0;
+    check_int(weft_log_set_handler(exits_in_the_log, NULL, NULL), 0);
+    kill_stuck(start(sits, 0, &down), down);
+    await_count(&n_reports, 1);
+    release(0);
+    await_disowned(0);
+    weft_log_set_handler(NULL, NULL, NULL);
+    check_int(atomic_load(&n_reports), 1);
 }
 
 /* Those whose slot was not given away keep their worker until there is a place. */
