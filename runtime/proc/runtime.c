@@ -39,7 +39,7 @@ static _Atomic bool has_forked;
 static uint64_t generations;
 static void (*stop_hooks[STOP_HOOKS_MAX])(void);
 static unsigned n_stop_hooks;
-static _Thread_local char error_text[256]; /* never read across a switch: start, run and stop are for threads */
+static _Thread_local char error_text[640]; /* never read across a switch: start, run and stop are for threads */
 
 /* -- who asks ------------------------------------------------------------------------ */
 

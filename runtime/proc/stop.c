@@ -215,8 +215,6 @@ static void describe(struct weft__runtime *runtime, size_t slot, weft_term who, 
         /* The call, which may be the last thing in its function. */
         at += weft__symbol_name(text + at, size - at, i == 0 ? returns_to : returns_to - 1);
     }
-    if (sight.n_frames > 0 && at + 1 < size)
-        snprintf(text + at, size - at, ",");
 }
 
 /* In weft_runtime_error. false: none is alive, by now. */
@@ -231,7 +229,7 @@ static bool name_one_alive(struct weft__runtime *runtime)
             continue;
         if (!weft__disowned_describe(pid, text, sizeof text))
             describe(runtime, i, name != 0 ? weft__term(name) : pid, text, sizeof text);
-        weft__runtime_fail(0, "weft_runtime_stop: %s did not end in time", text);
+        weft__runtime_fail(0, "weft_runtime_stop: did not end in time: %s", text);
         return true;
     }
     return false;
