@@ -33,7 +33,6 @@
 #include "base/spin.h"
 #include "sched/fiber.h"
 #include "sched/nursery.h"
-#include "sched/stack.h"
 
 #define WEFT__RUNQ_SIZE 256    /* fibers in a ring, a power of two */
 #define WEFT__RUNQ_NEXT_RUNS 8 /* runs in a row from next while others wait */
@@ -115,45 +114,15 @@ uint32_t weft__runq_put_new(struct weft__runq *q, struct weft__fiber *fiber,
  * then sees to it that the owner wakes. */
 void weft__runq_push_sticky(struct weft__runq *q, struct weft__fiber *fiber);
 
-#define WEFT__RUNQ_FAR 6 /* turns ahead, as in warm */
-#define WEFT__RUNQ_NEAR 2
+#define WEFT__RUNQ_FAR 6 /* turns ahead that are brought near */
 
-/* Owner. Where many wait, those whose turn comes are not in the cache: so while others run,
- * bring near what a fiber is part of, then the stack it holds, and then the frames it stopped
- * in. A thief may have taken it since and run it, so these are guesses; they do no harm,
- * since control blocks and the top pages of stacks stay memory while workers run. (Sanitizers
- * would see the reads. always_inline: gcc 12 drops calls of what only prefetches.) */
-__attribute__((always_inline))
+/* Owner. Bring near those whose turn comes, where so many wait that they are not in the
+ * cache. (Out of line: whoever has few to run has none of it in the way.) */
+void weft__runq_warm_far(const struct weft__runq *q, uint64_t head);
 static inline void weft__runq_warm(const struct weft__runq *q, uint64_t head, uint64_t tail)
 {
-#if !WEFT__STACK_TSAN && !WEFT__STACK_ASAN
-    const _Atomic(struct weft__fiber *) *slots = q->slots[WEFT__PRIORITY_NORMAL];
-    const struct weft__fiber *far, *near, *next;
-    const struct weft__stack *stack;
-
-    if (__builtin_expect(tail - head <= WEFT__RUNQ_FAR, 1))
-        return;
-    /* Relaxed: as in pop_normal; volatile: others may write there. */
-    far = atomic_load_explicit(&slots[(head + WEFT__RUNQ_FAR) % WEFT__RUNQ_SIZE], memory_order_relaxed);
-    near = atomic_load_explicit(&slots[(head + WEFT__RUNQ_NEAR) % WEFT__RUNQ_SIZE], memory_order_relaxed);
-    next = atomic_load_explicit(&slots[(head + 1) % WEFT__RUNQ_SIZE], memory_order_relaxed);
-    stack = *(struct weft__stack *const volatile *)&near->stack;
-    if (stack == NULL)
-        return; /* where one holds none, others do not: 4 ns for what saves as much */
-    __builtin_prefetch(stack, 1);
-#pragma GCC unroll 4
-    for (int line = 0; line < 4; line++)
-        __builtin_prefetch((const char *)far + 64 * line, 1);
-    stack = *(struct weft__stack *const volatile *)&next->stack;
-    if (stack != NULL) {
-        const char *sp = *(char *const volatile *)&stack->context.sp;
-#pragma GCC unroll 8
-        for (int line = 0; line < 8; line++)
-            __builtin_prefetch(sp + 64 * line, 1);
-    }
-#else
-    (void)q, (void)head, (void)tail;
-#endif
+    if (__builtin_expect(tail - head > WEFT__RUNQ_FAR, 0))
+        weft__runq_warm_far(q, head);
 }
 
 /* Owner. Take the oldest of the ring of normal priority, or NULL. */
