@@ -184,6 +184,18 @@ size_t weft__symbol_name(char *buffer, size_t size, const void *address)
     return finish(size, snprintf(buffer, size, "%s+0x%jx", symbol.name, (uintmax_t)symbol.offset));
 }
 
+size_t weft__symbol_stack(char *buffer, size_t size, const void *const *frames, size_t n_frames)
+{
+    size_t at = finish(size, snprintf(buffer, size, "%s", ""));
+
+    for (size_t i = 0; i < n_frames && at + 8 < size; i++) {
+        if (i > 0)
+            at += finish(size - at, snprintf(buffer + at, size - at, " < "));
+        at += weft__symbol_name(buffer + at, size - at, frames[i]);
+    }
+    return at;
+}
+
 /* -- objects in memory --------------------------------------------------------------------- */
 
 /* Not there before glibc 2.35. */

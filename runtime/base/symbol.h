@@ -24,6 +24,10 @@
  *   0x7f12a0001c40            no object there; or NULL: "NULL" */
 size_t weft__symbol_name(char *buffer, size_t size, const void *address);
 
+/* A stack as one line, innermost first, "read < fill < parse_file", cut as above where
+ * room is short. 0 and an empty text: there are no frames. */
+size_t weft__symbol_stack(char *buffer, size_t size, const void *const *frames, size_t n_frames);
+
 /* Is it in the code of an object (the program, a library)? Takes no lock;
  * async-signal-safe. */
 bool weft__symbol_is_code(const void *address);

@@ -162,11 +162,9 @@ static void describe(const struct weft__disowned *disowned, char *text, size_t s
     size_t at = weft_inspect_to(text, size, disowned->proc->pid);
 
     at = at < size ? at : size - 1;
-    at += (size_t)snprintf(text + at, size - at, ", which was killed and disowned,");
-    for (uint32_t i = 0; i < disowned->n_frames && at + 8 < size; i++) {
-        at += (size_t)snprintf(text + at, size - at, "%s", i == 0 ? " is in " : " < ");
-        at += weft__symbol_name(text + at, size - at, disowned->frames[i]);
-    }
+    at += (size_t)snprintf(text + at, size - at, ", which was killed and disowned,%s",
+                           disowned->n_frames > 0 ? " is in " : "");
+    weft__symbol_stack(text + at, size - at, disowned->frames, disowned->n_frames);
 }
 
 bool weft__disowned_describe(weft_pid remains, char *text, size_t size)

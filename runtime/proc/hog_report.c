@@ -31,17 +31,6 @@ static weft_pid pid_of(const struct weft__hog *hog)
                           weft__state_serial(atomic_load_explicit(&proc->state, memory_order_relaxed)));
 }
 
-/* "; it is in read < fill < parse_file" */
-static void write_stack(char *text, size_t size, const struct weft__hog *hog)
-{
-    size_t at = 0;
-
-    for (uint32_t i = 0; i < hog->n_frames && at + 8 < size; i++) {
-        at += (size_t)snprintf(text + at, size - at, "%s", i == 0 ? "; it is in " : " < ");
-        at += weft__symbol_name(text + at, size - at, hog->frames[i]);
-    }
-}
-
 void weft__hog_tell(const struct weft__hog *hog)
 {
     /* By the watchdog alone. */
@@ -58,12 +47,12 @@ void weft__hog_tell(const struct weft__hog *hog)
     }
     next_ns = now_ns + REPORTS_NS;
     weft_inspect_to(pid, sizeof pid, pid_of(hog));
-    write_stack(stack, sizeof stack, hog);
+    weft__symbol_stack(stack, sizeof stack, hog->frames, hog->n_frames);
     if (n_left_out > 0)
         snprintf(others, sizeof others, " (and %u others before)", n_left_out);
     n_left_out = 0;
-    weft_log_warning("%s has %s for %lld ms without a call that may park; %s%s%s%s", pid,
+    weft_log_warning("%s has %s for %lld ms without a call that may park; %s%s%s%s%s", pid,
                      hog->is_off_cpu ? "blocked its thread" : "run", (long long)((now_ns - hog->since_ns) / WEFT__NS_PER_MS),
                      hog->kept == NULL ? "other processes go on elsewhere" : "others wait for it, since ",
-                     hog->kept == NULL ? "" : hog->kept, stack, others);
+                     hog->kept == NULL ? "" : hog->kept, hog->n_frames > 0 ? "; it is in " : "", stack, others);
 }

@@ -205,16 +205,13 @@ static void describe(struct weft__runtime *runtime, size_t slot, weft_term who, 
     size_t at = weft_inspect_to(text, size, who);
     struct weft__sight sight;
 
-    if (!weft__sight_take(runtime, (uint32_t)slot, &sight))
+    if (!weft__sight_take(runtime, (uint32_t)slot, &sight) || sight.n_frames == 0 || at + 8 >= size)
         return;
-    at = at < size ? at : size - 1;
-    for (uint32_t i = 0; i < sight.n_frames && at + 8 < size; i++) {
-        const char *returns_to = sight.frames[i];
-
-        at += (size_t)snprintf(text + at, size - at, "%s", i == 0 ? " is in " : " < ");
-        /* The call, which may be the last thing in its function. */
-        at += weft__symbol_name(text + at, size - at, i == 0 ? returns_to : returns_to - 1);
-    }
+    /* The call, which may be the last thing in its function. */
+    for (uint32_t i = 1; i < sight.n_frames; i++)
+        sight.frames[i] = (const char *)sight.frames[i] - 1;
+    at += (size_t)snprintf(text + at, size - at, " is in ");
+    weft__symbol_stack(text + at, size - at, sight.frames, sight.n_frames);
 }
 
 /* In weft_runtime_error. false: none is alive, by now. */
