@@ -8,13 +8,6 @@
 #include "proc/process_test.h"
 #include "weft/http.h"
 
-/* A sanitizer would find it first. */
-#if defined(__clang__)
-#define FAULTY __attribute__((noinline, disable_sanitizer_instrumentation))
-#else
-#define FAULTY __attribute__((noinline, no_sanitize("address", "undefined", "thread")))
-#endif
-
 static void *volatile nowhere;
 
 FAULTY CURLMcode curl_multi_socket_action(CURLM *multi, curl_socket_t fd, int events, int *n_running)

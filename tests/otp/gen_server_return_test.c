@@ -440,13 +440,6 @@ TEST(a_server_with_always_a_message_lets_others_run, "GS-62")
 
 /* -- faults ------------------------------------------------------------------------------------------ */
 
-/* What faults on purpose is no finding. */
-#if defined(__clang__)
-#define FAULTY __attribute__((noinline, disable_sanitizer_instrumentation))
-#else
-#define FAULTY __attribute__((noinline, no_sanitize("address", "undefined", "thread")))
-#endif
-
 static void *volatile nowhere;
 
 FAULTY static weft_result faults(struct scripted *self, weft_term arg, weft_from from)

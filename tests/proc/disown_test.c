@@ -128,17 +128,6 @@ DISOWN_TEST(its_descriptors_are_open_until_it_is_back)
     check_int(fcntl(atomic_load(&its_fd), F_GETFD), -1);
 }
 
-static int n_threads(void)
-{
-    struct weft__sched *sched = the_sched();
-    int n;
-
-    pthread_mutex_lock(&sched->carriers.lock);
-    n = (int)sched->carriers.n_threads;
-    pthread_mutex_unlock(&sched->carriers.lock);
-    return n;
-}
-
 /* Some at a time, over and over. */
 DISOWN_TEST(what_it_had_comes_back_round_after_round)
 {

@@ -17,30 +17,11 @@
 
 enum { GRACE_MS = 30, N_PIPES = 64 };
 
-#if defined(WEFT_TSAN)
-#define SKIP_UNDER_TSAN skip("TSan delivers a signal when its thread next waits, so who computes does not answer")
-#else
-#define SKIP_UNDER_TSAN (void)0
-#endif
-
 #define DISOWN_TEST(sentence, ...) DISOWN_TEST_(sentence, (void)0, __VA_ARGS__)
 /* Of victims that are on their core. */
 #define CPU_DISOWN_TEST(sentence, ...) DISOWN_TEST_(sentence, SKIP_UNDER_TSAN, __VA_ARGS__)
-#define DISOWN_TEST_(sentence, skip_it, ...)               \
-    static void sentence##_body(void);                     \
-    static weft_term sentence##_process(weft_term arg)     \
-    {                                                      \
-        set_up();                                          \
-        sentence##_body();                                 \
-        return weft_is_none(arg) ? A(ok) : arg;            \
-    }                                                      \
-    TEST(sentence)                                         \
-    {                                                      \
-        skip_it;                                           \
-        setenv("HWLOC_SYNTHETIC", "pack:1 core:4 pu:1", 1); \
-        run_in_runtime(sentence##_process, .workers = 4, .disown_after_ms = GRACE_MS, __VA_ARGS__); \
-    }                                                      \
-    static void sentence##_body(void)
+#define DISOWN_TEST_(sentence, skip_it, ...) \
+    FOUR_WORKERS_TEST(sentence, skip_it, set_up(), .disown_after_ms = GRACE_MS, __VA_ARGS__)
 
 /* -- victims ---------------------------------------------------------------------- */
 

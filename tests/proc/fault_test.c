@@ -23,13 +23,6 @@
 #define SANITIZED 0
 #endif
 
-/* What faults on purpose is no finding. */
-#if defined(__clang__)
-#define FAULTY __attribute__((noinline, disable_sanitizer_instrumentation))
-#else
-#define FAULTY __attribute__((noinline, no_sanitize("address", "undefined", "thread")))
-#endif
-
 /* -- ways to fault ------------------------------------------------------------------ */
 
 static void *volatile nowhere;

@@ -431,6 +431,13 @@ static inline void settle(weft_pid from, weft_pid to)
     ask(to, do_await, fence);
 }
 
+/* Of a function that faults on purpose, which is no finding of a sanitizer's. */
+#if defined(__clang__)
+#define FAULTY __attribute__((noinline, disable_sanitizer_instrumentation))
+#else
+#define FAULTY __attribute__((noinline, no_sanitize("address", "undefined", "thread")))
+#endif
+
 /* -- other processes that tests need ---------------------------------------------------- */
 
 /* Ends at once with the reason it is given. */

@@ -136,12 +136,6 @@ DISOWN_TEST(it_ends_at_the_first_call_that_may_park)
     check_int(atomic_load(&phase), 0);
 }
 
-#if defined(__clang__)
-#define FAULTY __attribute__((noinline, disable_sanitizer_instrumentation))
-#else
-#define FAULTY __attribute__((noinline, no_sanitize("address", "undefined", "thread")))
-#endif
-
 static int *volatile nowhere;
 
 FAULTY static void write_nowhere(void)

@@ -8,12 +8,6 @@
 
 #include "weft/log.h"
 
-#if defined(__clang__)
-#define FAULTY __attribute__((noinline, disable_sanitizer_instrumentation))
-#else
-#define FAULTY __attribute__((noinline, no_sanitize("address", "undefined", "thread")))
-#endif
-
 static void *volatile nowhere;
 static volatile int zero;
 

@@ -16,12 +16,6 @@
 #include "weft/task.h"
 #include "weft/timer.h"
 
-#if defined(__clang__)
-#define FAULTY __attribute__((noinline, disable_sanitizer_instrumentation))
-#else
-#define FAULTY __attribute__((noinline, no_sanitize("address", "undefined", "thread")))
-#endif
-
 static weft_mutex mutex;
 static weft_pid other, gone;
 

@@ -15,29 +15,11 @@
 
 static _Atomic int may_stop, n_running, n_lost;
 
-#if defined(WEFT_TSAN)
-#define SKIP_UNDER_TSAN skip("TSan delivers a signal when its thread next waits, so who computes does not answer")
-#else
-#define SKIP_UNDER_TSAN (void)0
-#endif
-
-/* On four workers, whatever the machine has. CPU_: hogs that are on their core. */
+/* CPU_: hogs that are on their core. */
 #define HOG_TEST(sentence, ...) HOG_TEST_(sentence, (void)0, __VA_ARGS__)
 #define CPU_HOG_TEST(sentence, ...) HOG_TEST_(sentence, SKIP_UNDER_TSAN, __VA_ARGS__)
-#define HOG_TEST_(sentence, skip_it, ...)                  \
-    static void sentence##_hogs(void);                     \
-    static weft_term sentence##_process(weft_term arg)     \
-    {                                                      \
-        sentence##_hogs();                                 \
-        return weft_is_none(arg) ? A(ok) : arg;            \
-    }                                                      \
-    TEST(sentence)                                         \
-    {                                                      \
-        skip_it;                                           \
-        setenv("HWLOC_SYNTHETIC", "pack:1 core:4 pu:1", 1); \
-        run_in_runtime(sentence##_process, .workers = 4, .max_hogs = 256, __VA_ARGS__); \
-    }                                                      \
-    static void sentence##_hogs(void)
+#define HOG_TEST_(sentence, skip_it, ...) \
+    FOUR_WORKERS_TEST(sentence, skip_it, (void)0, .max_hogs = 256, __VA_ARGS__)
 
 static pid_t tid_here(void)
 {
@@ -51,17 +33,6 @@ static int n_hogs(void)
 
     pthread_mutex_lock(&sched->carriers.lock);
     n = (int)sched->hogs.n;
-    pthread_mutex_unlock(&sched->carriers.lock);
-    return n;
-}
-
-static int n_threads(void)
-{
-    struct weft__sched *sched = the_sched();
-    int n;
-
-    pthread_mutex_lock(&sched->carriers.lock);
-    n = (int)sched->carriers.n_threads;
     pthread_mutex_unlock(&sched->carriers.lock);
     return n;
 }

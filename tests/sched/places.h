@@ -11,6 +11,8 @@
 #ifndef WEFT_TESTS_SCHED_PLACES_H
 #define WEFT_TESTS_SCHED_PLACES_H
 
+#include <pthread.h>
+
 #include "base/here.h"
 #include "proc/proc.h"
 #include "proc/process_test.h"
@@ -28,6 +30,43 @@ static inline int worker_here(void)
 
     return worker != NULL ? (int)worker->index : -1;
 }
+
+/* The threads that carry workers, have carried, or may. */
+static inline int n_threads(void)
+{
+    struct weft__sched *sched = the_sched();
+    int n;
+
+    pthread_mutex_lock(&sched->carriers.lock);
+    n = (int)sched->carriers.n_threads;
+    pthread_mutex_unlock(&sched->carriers.lock);
+    return n;
+}
+
+/* Of tests whose processes are on their core and are to answer a signal there. */
+#if defined(WEFT_TSAN)
+#define SKIP_UNDER_TSAN skip("TSan delivers a signal when its thread next waits, so who computes does not answer")
+#else
+#define SKIP_UNDER_TSAN (void)0
+#endif
+
+/* A test whose body is a process, on four workers, whatever the machine has. skip_it comes
+ * first, begin in the process; then options of the runtime. */
+#define FOUR_WORKERS_TEST(sentence, skip_it, begin, ...)   \
+    static void sentence##_body(void);                     \
+    static weft_term sentence##_process(weft_term arg)     \
+    {                                                      \
+        begin;                                             \
+        sentence##_body();                                 \
+        return weft_is_none(arg) ? A(ok) : arg;            \
+    }                                                      \
+    TEST(sentence)                                         \
+    {                                                      \
+        skip_it;                                           \
+        setenv("HWLOC_SYNTHETIC", "pack:1 core:4 pu:1", 1); \
+        run_in_runtime(sentence##_process, .workers = 4, __VA_ARGS__); \
+    }                                                      \
+    static void sentence##_body(void)
 
 /* -- processes at places --------------------------------------------------------- */
 

@@ -10,12 +10,6 @@
 static weft_mutex mutex;
 static _Atomic int n_holding, n_waiting;
 
-#if defined(__clang__)
-#define FAULTY __attribute__((noinline, disable_sanitizer_instrumentation))
-#else
-#define FAULTY __attribute__((noinline, no_sanitize("address", "undefined", "thread")))
-#endif
-
 static void *volatile nowhere;
 
 static weft_term do_lock(weft_term arg)
